@@ -1,14 +1,13 @@
-"""HIPS autograd over arrays that are on a device.
+"""HIPS autograd over arrays on a device.
 
 autograd's functions reach CuPy through NumPy's dispatch protocols, and most of its
-derivatives are written in those functions. The others make NumPy arrays on the way back, or
-promote float32 to float64; they are written anew here.
+derivatives use those functions. The others create NumPy arrays on the way back, or promote
+float32 to float64; they are rewritten here.
 
-autograd's own tables of derivatives stay as they are. A device array has a box of its own,
-and a node that holds such a box looks up derivatives here first: whatever is done with
-NumPy arrays is done as before. Three functions of autograd make NumPy arrays of what they
-are given (in `concatenate`, `stack` and `array`); for device arrays, and for those alone,
-others take their place.
+autograd's own tables of derivatives are unchanged. A device array has its own kind of box,
+and a node with such a box looks up derivatives here first, so that nothing changes for
+NumPy arrays. Three functions of autograd convert their arguments to NumPy arrays (in
+`concatenate`, `stack` and `array`); for device arrays alone, they are replaced.
 """
 
 import math
@@ -55,7 +54,7 @@ class DeviceNode(VJPNode):  # type: ignore[misc]
             self.vjp = maker(argnums, value, args, kwargs)  # type: ignore[misc]
 
 
-# The same functions have no derivative.
+# Functions without a derivative.
 notrace_primitives[DeviceNode] = notrace_primitives[VJPNode]
 
 
@@ -65,12 +64,12 @@ class DeviceBox(ArrayBox):  # type: ignore[misc]
     __slots__ = ()
 
     def __init__(self, value: Any, trace: int, node: Any) -> None:
-        # Where a graph begins, autograd makes a node before it sees a value.
+        # At the start of a graph, autograd makes a node before it sees a value.
         if type(node) is VJPNode:
             node.__class__ = DeviceNode
         super().__init__(value, trace, node)
 
-    # Not by NumPy's functions, whose dispatch takes longer.
+    # NumPy's functions would be slower, because of their dispatch.
     shape = property(lambda self: self._value.shape)
     ndim = property(lambda self: self._value.ndim)
     size = property(lambda self: self._value.size)
@@ -116,7 +115,7 @@ class DeviceSpace(VSpace):  # type: ignore[misc]
 
 
 def _library(array: Any) -> Any:
-    """Return the package that an array is of."""
+    """Return the package of an array's type."""
     return sys.modules[type(array).__module__.partition(".")[0]]
 
 
@@ -124,11 +123,11 @@ def _is_on_device(value: Any) -> bool:
     return Box.type_mappings.get(type(getval(value))) is DeviceBox
 
 
-# What autograd does by making NumPy arrays.
+# Functions of autograd that create NumPy arrays.
 
 
 def _either(theirs: Any, ours: Any) -> Any:
-    """Choose by whether there is a device array among the arguments."""
+    """Choose a function by whether any argument is a device array."""
 
     def choose(*args: Any) -> Any:
         return (ours if any(map(_is_on_device, args)) else theirs)(*args)
@@ -179,7 +178,7 @@ def _rules(functions: Sequence[Any], *makers: Callable[..., Any]) -> Any:
     """Put derivatives with respect to each argument into the table."""
 
     def key() -> None:
-        """Stand in a table for a moment."""
+        """Fill a table's entry for a moment."""
 
     defvjp(key, *makers)
     entry = primitive_vjps.pop(key)
@@ -197,10 +196,10 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _spread(g: Any, shape: tuple[int, ...], axis: Any) -> Any:
-    """Repeat along the axes that were reduced, into new memory."""
+    """Repeat along the reduced axes, into new memory."""
     reduced = _axes(axis, len(shape))
     kept = tuple(1 if place in reduced else size for place, size in enumerate(shape))
-    # One pass; a view of repeated elements might be written to later on.
+    # New memory, as a view of repeated elements might be written to later.
     return 1 * anp.broadcast_to(anp.reshape(g, kept), shape)
 
 
@@ -255,7 +254,7 @@ def _chosen(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
     shape, dtype = anp.shape(x), x.dtype
 
     def vjp(g: Any) -> Any:
-        # Equal elements share; what shares how much is no function to differentiate.
+        # Equal elements share the gradient; the shares themselves have no derivative.
         place = (getval(x) == _spread(getval(ans), shape, axis)).astype(dtype)
         share = place / anp.sum(place, axis=axis, keepdims=True)
         return _spread(g, shape, axis) * share
@@ -306,7 +305,7 @@ def _diagonal(ans: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1)
     ndim = anp.ndim(x)
     last = {axis1 % ndim, axis2 % ndim} == {ndim - 2, ndim - 1}
     if offset or rows != columns or not last:
-        raise NotImplementedError("the diagonal of the last two axes, of squares alone")
+        raise NotImplementedError("only the diagonal of the last two axes, for squares")
     unit = _library(getval(x)).eye(rows, dtype=x.dtype)
     return lambda g: g[..., None] * unit
 
@@ -322,9 +321,9 @@ def _trace(ans: Any, x: Any, offset: int = 0) -> Vjp:
 def _sort(ans: Any, x: Any, *_: Any, **__: Any) -> Vjp:
     if anp.ndim(x) > 1:
         raise NotImplementedError(
-            "the derivatives of sort and partition are there for one dimension alone"
+            "sort and partition have derivatives in one dimension only"
         )
-    # A library may choose among the orders that a partition can have.
+    # Libraries may partition in different orders.
     back = anp.argsort(ans)[anp.argsort(anp.argsort(x))]
     return lambda g: g[back]
 
@@ -358,7 +357,7 @@ def _unbroadcast(function: Vjp, target: Any) -> Vjp:
 
 
 _rules(
-    # What autograd calls `where` is a function around it.
+    # autograd's `where` is a function around this one.
     (trace_primitives_map[np.where],),
     lambda ans, c, x=None, y=None: lambda g: vspace(c).zeros(),
     lambda ans, c, x=None, y=None: _unbroadcast(lambda g: anp.where(c, g, 0), x),
@@ -415,9 +414,9 @@ def _clip(ans: Any, x: Any, a_min: Any = None, a_max: Any = None, **_: Any) -> V
 def _linspace(
     ans: Any, start: Any, stop: Any, num: int = 50, endpoint: bool = True, **_: Any
 ) -> Any:
-    """Return the two derivatives of numbers from a scalar to another."""
+    """Return the derivatives of linspace by its two scalars."""
     if anp.ndim(start) or anp.ndim(stop):
-        raise NotImplementedError("linspace is differentiated by scalars alone")
+        raise NotImplementedError("linspace is differentiated by scalars only")
     xp = _library(getval(ans))
     return [
         lambda g, ends=ends: anp.sum(g * xp.linspace(*ends, num, endpoint, dtype=ans.dtype))
@@ -431,7 +430,7 @@ _rules(
     lambda *args, **named: _linspace(*args, **named)[1],
 )
 
-# Of real numbers, and no others are here.
+# Of real numbers only.
 _rule(anp.imag, anp.angle)(lambda ans, x, *_: lambda g: 0 * g)
 _rule(anp.exp2)(lambda ans, x: lambda g: g * ans * math.log(2))
 _rule(anp.log2)(lambda ans, x: lambda g: g / x / math.log(2))
@@ -463,7 +462,7 @@ def _of_a_factor(place: int, a: Any, b: Any, axes: Any) -> Vjp:
     summed = _contraction(axes, a, b)
     of_mine, of_other = summed[place], summed[1 - place]
     free, rest = _rest(mine.ndim, of_mine), _rest(other.ndim, of_other)
-    # What the product of `g` and `other` has, axis by axis, in the numbers of `mine`.
+    # The axes of the product of `g` and `other`, as numbers of `mine`.
     shared = [of_mine[of_other.index(axis)] for axis in sorted(of_other)]
     back = _inverse(free + shared if place == 0 else shared + free)
 
@@ -508,7 +507,7 @@ def _of_einsum(argnum: int, args: Any) -> Vjp:
         raise NotImplementedError(
             "einsum of device arrays takes its subscripts as a string"
         )
-    # Only the shapes matter: arrays that take no memory have them too.
+    # Only the shapes matter, so use arrays without memory.
     shapes = [np.broadcast_to(0.0, anp.shape(each)) for each in operands]
     inputs, output, _ = anp.parse_einsum_input(string, *shapes)
     subscripts = inputs.split(",")
@@ -517,7 +516,7 @@ def _of_einsum(argnum: int, args: Any) -> Vjp:
     meta = anp.metadata(operands[argnum - 1])
     known = set("".join([output, *subscripts]))
     kept = "".join(each for each in mine if each in known)
-    # A subscript that stands nowhere else was summed over.
+    # A subscript that occurs nowhere else was summed over.
     summed = tuple(place for place, each in enumerate(mine) if each not in known)
     equation = f"{','.join([output, *subscripts])}->{kept}"
 
@@ -529,7 +528,7 @@ def _of_einsum(argnum: int, args: Any) -> Vjp:
         )
         if summed:
             found = _spread(found, full, summed)
-        # What an ellipsis stands for may have been repeated.
+        # The axes of an ellipsis may have been broadcast.
         return numpy_vjps.unbroadcast(found, meta)
 
     return vjp

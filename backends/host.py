@@ -1,4 +1,4 @@
-"""What the backends that work in host memory share: NumPy arrays and who owns them."""
+"""Shared by the backends in host memory: NumPy arrays and their ownership."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ def devices() -> tuple[str, ...]:
 
 
 def itself(array: HostArray) -> HostArray:
-    """Return an array as it is: what is in host memory need not be moved there."""
+    """Return an array unchanged, as it is already in host memory."""
     return array
 
 
@@ -28,7 +28,7 @@ def own(name: str, array: Any, taken: Sequence[HostArray]) -> HostArray:
             f"{name} must be a NumPy array for this backend, got one of {library}"
         )
     owned = np.ascontiguousarray(array).reshape(array.shape)
-    # One without elements shares no memory, but may be read-only.
+    # An empty array shares no memory, but may be read-only.
     if not owned.flags.writeable or any(np.may_share_memory(owned, each) for each in taken):
         return owned.copy()
     return owned
@@ -53,8 +53,8 @@ def flatten(array: HostArray) -> HostArray:
 
 
 def gradient(array: Any, owned: Mapping[int, HostArray]) -> HostArray:
-    # Compiled loops take aligned memory only. An array that owns its memory shares it with
-    # none of ours unless it is one of ours.
+    # Compiled loops need aligned memory. An array that owns its memory shares it with none
+    # of ours, unless it is one of ours.
     if (
         type(array) is np.ndarray
         and array.flags.carray

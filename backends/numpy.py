@@ -35,9 +35,8 @@ _FUNCTIONS: dict[str, Any] = {
     "minimum": _minimum,
 }
 
-# What the blocks of all arrays of a program may take together, in bytes: the second-level
-# cache of common processors and a little of the third. Smaller blocks cost more in calls
-# than they save in time.
+# Bytes for the blocks of all arrays of a program: the second-level cache of common
+# processors and a little of the third. With smaller blocks calls dominate.
 _CACHE = 1_500_000
 
 
@@ -62,7 +61,7 @@ class NumpyBackend:
 
 
 class _Blocked:
-    """A program, with a place for each result: the buffer it goes to, or scratch."""
+    """A program, with a place for each result: its buffer or scratch memory."""
 
     def __init__(self, program: Program, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
@@ -74,13 +73,13 @@ class _Blocked:
             for operand in line.operands
         }
         target = {register: buffer for buffer, register in reversed(program.writes)}
-        home: dict[int, int] = {}  # result register -> register whose memory it takes
+        home: dict[int, int] = {}  # result register -> register whose memory it reuses
         free: list[int] = []
         scratch = 0
         for number, line in enumerate(program.instructions):
             register = first_result + number
             buffer = target.get(register)
-            # The old value of the buffer may be overwritten once nobody will read it.
+            # A buffer's old value may be overwritten after its last use.
             if (
                 buffer is not None
                 and last_use.get(buffer, -1) <= number
@@ -105,8 +104,7 @@ class _Blocked:
             )
             for number, line in enumerate(program.instructions)
         ]
-        # A buffer may take what another one held that is itself written: that is saved
-        # first.
+        # A buffer may receive the old value of another written buffer, so save that first.
         written = {buffer for buffer, _ in program.writes}
         saved = sorted(written & {register for _, register in program.writes})
         home |= {buffer: -scratch - 1 - number for number, buffer in enumerate(saved)}
@@ -124,7 +122,7 @@ class _Blocked:
         block = min(self.block, length)
         if not block:
             return
-        # Scratch counts from the end.
+        # Scratch memory is counted from the end.
         places: list[Any] = [
             *buffers,
             *[np.asarray(scalar, self._dtype) for scalar in scalars],
@@ -132,8 +130,7 @@ class _Blocked:
         ]
         whole = length - length % block
         rows = [buffer[:whole].reshape(-1, block) for buffer in buffers]
-        # Where NumPy raises or warns, and a warning may be an error, it would do so after a
-        # part has been written.
+        # A NumPy error, or a warning turned into one, would come after a partial write.
         with np.errstate(all="ignore"):
             for blocks in zip(*rows, strict=True):
                 places[: self._buffers] = blocks
@@ -145,7 +142,7 @@ class _Blocked:
                 self._run_block(places)
 
     def _run_block(self, places: list[Any]) -> None:
-        # Not all in one way: this runs some thousand times in a step.
+        # Special cases, as this runs some thousand times in a step.
         for function, operands, result in self._lines:
             if len(operands) == 2:
                 first, second = operands

@@ -1,4 +1,4 @@
-"""What backends that compile share: a program as expressions, and how files are kept."""
+"""Shared by backends that compile: programs as expressions, and cached files."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ _OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 def expressions(program: Program, zero: str) -> tuple[list[str], list[str]]:
-    """Name every register, x, s or r with a number; write what gives each r its value."""
+    """Name every register x, s or r with a number, and write each r's expression."""
     names = [f"x{number}" for number in range(program.buffers)]
     names += [f"s{number}" for number in range(program.scalars)]
     values = []
@@ -32,7 +32,7 @@ def read(program: Program) -> set[int]:
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever else is writing the same."""
+    """Write a file whole or not at all, even if others write the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""What phi loses with running statistics: ``python benchmarks/batch_statistics.py``."""
+"""The loss of phi with running statistics: ``python benchmarks/batch_statistics.py``."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def measure(k, seeds, epochs):
 
 
 def table(ks=(5, 20), seeds=range(5), epochs=3):
-    """Write what was measured as a table of Markdown."""
+    """Write the measurements as a Markdown table."""
     lines = [
         "| k | epoch | loss, its own | loss, running | accuracy, its own | running |",
         "|---|---|---|---|---|---|",

@@ -1,7 +1,7 @@
-"""Everything that is to be found out on a GPU: tests, then figures, on one page.
+"""Tests and measurements on a GPU, on one page.
 
-Run from the checkout, ``python benchmarks/device.py`` writes ``docs/gpu.md``. Where there
-is no device it writes a page that says so and claims nothing.
+Run from the checkout, ``python benchmarks/device.py`` writes ``docs/gpu.md``. Without a
+device it writes a page that says so and claims nothing.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from lookahead_ref.stepping.backend import BackendUnavailableError
 PAGE = page.DOCS / "gpu.md"
 NONE = Path(__file__).with_name("no-gpu.md")
 BENCHMARKS = r"^step\.(Step|Peers|Cost|Bandwidth|Loops|Growth|Sizes)|^memory|^models"
-"""What is measured on a device; the rest is of the host alone."""
+"""Benchmarks on a device; the others need only the host."""
 
-# Of autograd.numpy; the tests see that it is these and no others.
+# Functions of autograd.numpy; the tests check that the list is complete.
 MISSING = (
     "full",
     "gradient",
@@ -86,13 +86,13 @@ def none(date: str) -> str:
 
 
 def missing() -> str:
-    """Say what has no derivative there."""
+    """List functions without a derivative there."""
     names = [f"`{name}`" if name.isidentifier() else name for name in MISSING]
     return OPEN.format(missing="\n".join(f"- {name}" for name in names))
 
 
 def setting(cupy_backend: Any) -> str:
-    """Say what everything ran on."""
+    """Describe the machine and versions."""
     import cupy
 
     lines = [("device", each) for each in cupy_backend.devices]

@@ -1,6 +1,6 @@
 """Run the suite in this environment, and write docs/benchmarks.md from what asv found.
 
-``--quick`` tries everything in small and writes no page of the documentation.
+``--quick`` runs everything at a small size and writes no page of the documentation.
 """
 
 import argparse
@@ -18,7 +18,7 @@ KEPT = ROOT / ".asv"
 
 
 def run(bench: str = ".", *, backend: str = "numba", quick: bool = False) -> Path:
-    """Run benchmarks, and return asv's result file; others that it holds stay there."""
+    """Run benchmarks, and return asv's result file, which keeps other results."""
     folder = KEPT / (f"quick-{backend}" if quick else f"measured-{backend}")
     if bench == ".":
         shutil.rmtree(folder, ignore_errors=True)
@@ -47,7 +47,7 @@ def run(bench: str = ".", *, backend: str = "numba", quick: bool = False) -> Pat
             "LOOKAHEAD_BENCHMARK_BACKEND": backend,
             "LOOKAHEAD_BENCHMARK_QUICK": "1" if quick else "",
         },
-        check=False,  # what fails is on the page
+        check=False,  # failures are on the page
     )
     found = folder.glob("results/*/*-existing-*.json")
     return max(found, key=lambda path: path.stat().st_mtime)

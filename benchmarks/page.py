@@ -1,8 +1,8 @@
-"""Write docs/benchmarks.md and its pictures from asv's result file: which targets are met.
+"""Writes docs/benchmarks.md and its pictures, with targets, from asv's result file.
 
     python benchmarks/page.py RESULTS.json
 
-Versions are of what is installed where this runs, which is where it was measured, then.
+Run it where the measurements were made, as it shows the installed versions.
 """
 
 import ast
@@ -58,7 +58,7 @@ SHORT = {
         *("start.Start.track_seconds", "import lookahead_ref"),
     ),
 }
-"""What a user would ask first, and where the answer is."""
+"""A user's first questions, and the benchmarks that answer them."""
 
 RATIOS = {
     "step.Peers.track_ratio": (
@@ -128,7 +128,7 @@ TIMES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A figure, NaN if it failed, its quartiles, and what it must lie between."""
+    """A figure (NaN if it failed), its quartiles, and its limits."""
 
     benchmark: str
     case: tuple[Any, ...]
@@ -148,7 +148,7 @@ class Row:
 
 
 def read(path: Path) -> list[Row]:
-    """Read a result file of asv's, without what was skipped."""
+    """Read asv's result file, without skipped benchmarks."""
     found = json.loads(path.read_text("utf-8"))
     rows = []
     for benchmark, cells in found["results"].items():
@@ -176,7 +176,7 @@ def is_lookahead(peer: str) -> bool:
 
 
 def scaled(row: Row, scale: float, *case: Any, **target: float) -> Row:
-    """Return a row in another unit, of a longer case, with a target."""
+    """Return a row in another unit, with a longer case and a target."""
     values = (scale * each for each in (row.value, row.low, row.high))
     return Row(row.benchmark, (*row.case, *case), *values, **target)
 
@@ -228,7 +228,7 @@ def target(row: Row) -> str:
 
 
 def figure(row: Row) -> str:
-    """Write a figure with its quartiles, bold if it misses, and as exact as tells that."""
+    """Write a figure with its quartiles, precise enough for its target; bold if missed."""
     if math.isnan(row.value):
         return "**failed**"
     digits = 2
@@ -265,7 +265,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def ratio_tables(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a title and a table for each kind of ratio that was measured."""
+    """Yield a title and a table for each kind of measured ratio."""
     for benchmark, (title, columns) in RATIOS.items():
         shown = [
             (*row.case, figure(row), target(row), outcome(row))
@@ -277,7 +277,7 @@ def ratio_tables(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def moved(row: Row) -> float:
-    """Count the bytes that a timed step moves."""
+    """Count the bytes moved by a timed step."""
     match row.benchmark, row.case:
         case "step.Step.track_seconds", (parameters, optimizer, k):
             return traffic(optimizer, k) * elements(parameters)
@@ -289,7 +289,7 @@ def moved(row: Row) -> float:
 
 
 def time_tables(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a folded table for each kind of time that was measured."""
+    """Yield a folded table for each kind of measured time."""
     for benchmark, (title, columns) in TIMES.items():
         shown = []
         for row in rows:
@@ -298,7 +298,7 @@ def time_tables(rows: Sequence[Row]) -> Iterator[str]:
             if benchmark == LOOPS:
                 shown.append((*row.case, "", "", f"{row.value:.1f}"))
                 continue
-            # Of little memory, calls cost more than moving it.
+            # With little memory, calls cost more than moving it.
             size = moved(row)
             rate = f"{size / row.value / 1e9:.1f}" if size > 1e6 else ""
             spread = f"{time(row.low)} to {time(row.high)}"
@@ -309,13 +309,13 @@ def time_tables(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """Count the targets that are met."""
+    """Count the met targets."""
     asked = [row for row in rows if row.has_target]
     return f"**{sum(row.met for row in asked)} of {len(asked)} targets are met.**"
 
 
 def missed(rows: Sequence[Row]) -> str:
-    """List the targets that are not met."""
+    """List the missed targets."""
     shown = [
         (
             RATIOS[row.benchmark][0].split(",")[0].split(":")[0],
@@ -331,7 +331,7 @@ def missed(rows: Sequence[Row]) -> str:
 
 
 def short(rows: Sequence[Row]) -> str:
-    """Answer what a user would ask first."""
+    """Answer a user's first questions."""
     found = {(row.benchmark, *row.case): row for row in rows}
     answers = []
     for question, key in SHORT.items():
@@ -342,7 +342,7 @@ def short(rows: Sequence[Row]) -> str:
 
 
 def points(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
-    """Group bytes and seconds of steps by who did them; a peer's follow from the ratio."""
+    """Group bytes and seconds of steps by implementation; a peer's from the ratio."""
     found: dict[str, list[tuple[float, float]]] = {"peers": [], "NumPy": [], "Stepper": []}
     steps = {row.case: row for row in rows if row.benchmark == "step.Step.track_seconds"}
     for row in rows:
@@ -358,7 +358,7 @@ def points(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
 
 
 def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
-    """Draw the time of others divided by ours for what a user would do."""
+    """Draw the time of others divided by ours, for typical uses."""
     groups: dict[str, list[tuple[str, Row]]] = {}
     for row in rows:
         match row.benchmark, row.case:
@@ -370,7 +370,7 @@ def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
                 title = "A training step with numba, beside PyTorch"
                 groups.setdefault(title, []).append((model, row))
     lines = len(groups) + sum(map(len, groups.values()))
-    # Narrow, for telephones: names stand above their points, not beside them.
+    # Narrow, for telephones: names are above their points.
     size = {"width": 4.8, "height": max(0.36 * lines + 0.8, 1.2)}
     figure, ((axes,),) = plots.panels(1, 1, theme=theme, **size)
     place, ink = 0.0, plots.INK[theme]
@@ -399,7 +399,7 @@ def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
 
 
 def roofline(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
-    """Draw bytes moved against time, over what memory allows."""
+    """Draw bytes moved against time, over the limit of memory."""
     figure, ((axes,),) = plots.panels(1, 1, width=8, height=5, theme=theme)
     grouped = points(rows)
     sizes = [size for each in grouped.values() for size, _ in each]
@@ -427,7 +427,7 @@ def roofline(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
 
 
 def machine(path: Path) -> str:
-    """Say what it was measured on."""
+    """Describe the machine and versions."""
     told = json.loads(path.read_text("utf-8"))["params"]
     versions = []
     for name in PACKAGES:
@@ -439,7 +439,7 @@ def machine(path: Path) -> str:
 
 
 def page(path: Path) -> str:
-    """Fill the template with what a result file of asv's holds."""
+    """Fill the template from asv's result file."""
     rows = read(path)
     asked = [each for row in rows for each in judged(row)]
     return TEMPLATE.read_text("utf-8").format(

@@ -1,7 +1,8 @@
-"""How many examples statistics need: ``python benchmarks/statistics_examples.py FILE``.
+"""The number of examples that statistics need: ``python benchmarks/statistics_examples.py
+FILE``.
 
-The file holds the weights of a residual network that ``train`` left, final.safetensors or
-a checkpoint of Lookahead. They are evaluated with the statistics of disjoint samples.
+The file holds the weights of a residual network from ``train``: final.safetensors or a
+checkpoint of Lookahead. They are evaluated with the statistics of disjoint samples.
 """
 
 import sys
@@ -40,7 +41,7 @@ class Some:
 
 
 def combined(parts):
-    """Put the statistics of parts of equal size together, exactly."""
+    """Combine the statistics of parts of equal size exactly."""
     found = {}
     for path in parts[0]:
         means, variances = (
@@ -54,7 +55,7 @@ def combined(parts):
 
 
 def lines(file):
-    """Yield the lines of a table of Markdown, each as soon as it is measured."""
+    """Yield the lines of a Markdown table, each as soon as it is measured."""
     arrays, record = decode(Path(file).read_bytes())
     phi = {n.removeprefix(_PHI): x for n, x in arrays.items() if n.startswith(_PHI)}
     settings = TrainSettings(**{**record["configuration"], "epochs": 1})

@@ -165,13 +165,12 @@ def seen(results: dict[str, Any]) -> str:
         np.median(_losses(around)) / np.median(_losses(alone))
         for alone, around in map(pair, worse)
     ]
-    return textwrap.fill(
+    return wrapped(
         f"At a learning rate of 0.4, {failed} of {runs} runs of SGD stay below 50 % "
         f"validation accuracy, and {inside} of Lookahead's. At the best rate, 0.2, the two "
         "hardly differ. Below it, and at momentum 0.8, Lookahead is *worse*: its median "
         f"loss is {min(times):.1f} to {max(times):.1f} times as high. So use it where you "
-        "cannot tune the learning rate; where you can, expect little from it on this task.",
-        width=112,
+        "cannot tune the learning rate; where you can, expect little from it on this task."
     )
 
 
@@ -179,7 +178,15 @@ def compared(results: dict[str, Any]) -> str:
     """Quote what `compare` says first."""
     first = re.match(r".* inside\.", results["summary"])
     assert first is not None
-    return textwrap.fill(first[0], 112, initial_indent="> ", subsequent_indent="> ")
+    return wrapped(first[0], "> ")
+
+
+def wrapped(text: str, before: str = "") -> str:
+    """Wrap as Markdown here is, a number beside its percent sign."""
+    held = text.replace(" %", "\0%")
+    return textwrap.fill(
+        held, 112, initial_indent=before, subsequent_indent=before
+    ).replace("\0", " ")
 
 
 def fill(text: str, **blocks: str | None) -> str:

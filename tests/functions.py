@@ -149,13 +149,13 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "astype": (lambda x: x.astype(onp.float64), (M,)),
 }
 
-# Where autograd's own rule fails, or returns another shape than that of the argument.
+# autograd's own rule fails here, or returns a wrong shape.
 BEYOND = {"where, broadcast", "broadcast_to", "broadcast_to of ones", "linspace, no end"}
 
-# Where an index on the host must get to the device.
+# An index on the host must be moved to the device.
 MOVE = {"a list of rows", "rows, twice", "rows and columns"}
 
-# What is not differentiated, of arrays for which autograd's own derivative is there.
+# Not differentiated on a device, although autograd has a derivative.
 MISSING: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "full": (lambda x: np.full((2, 3), x), (draw(),)),
     "gradient": (lambda x: np.gradient(x), (V,)),

@@ -106,12 +106,12 @@ def run_trials(folder: Path, name: str) -> None:
 
 
 def forked(order: dict[str, Any]) -> dict[str, Any]:
-    """Do a run in a process of its own and tell how that ended."""
+    """Do a run in a new process and return how it ended."""
     if "trials" not in order:
         ready = prepared(order["epochs"], order["batch_size"])
         kept = {"checkpoint_every": order["every"], "keep": 2}
     if order.get("nobody"):
-        # So that all is imported: the libraries may be where nobody can read them.
+        # Import everything now, as the libraries may be unreadable later.
         with tempfile.TemporaryDirectory() as name:
             for _ in range(2):
                 run(Path(name) / "run", ready, **kept)
@@ -132,8 +132,8 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
         os._exit(0)
     os.close(writing)
     _, status, used = os.wait4(child, 0)
-    with os.fdopen(reading) as told:
-        error = told.read()
+    with os.fdopen(reading) as message:
+        error = message.read()
     seconds = used.ru_utime + used.ru_stime
     return {"killed": os.WIFSIGNALED(status), "error": error, "seconds": seconds}
 

@@ -60,7 +60,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         self._host = host
         self._owner = owner
 
-    # What is known of an array without looking at its elements.
+    # Properties of an array besides its elements.
 
     @property
     def flags(self) -> Any:
@@ -267,7 +267,7 @@ def _arrays(values: Any) -> Iterator[ndarray]:
             yield from _arrays(value)
 
 
-# What CuPy's functions hand on to a method of their first argument.
+# CuPy's functions that call a method of their first argument.
 _OF_ARRAYS = {
     name
     for name, function in vars(cupy).items()

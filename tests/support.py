@@ -60,8 +60,8 @@ def assert_same_bits(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> 
         if differ.size:
             first = differ[0]
             pair = f"{np.ravel(have)[first]!r} is not {np.ravel(want)[first]!r}"
-            told = f"{path}: {differ.size} elements differ, the first at {first}: {pair}"
-            raise AssertionError(told)
+            message = f"{path}: {differ.size} elements differ, the first at {first}: {pair}"
+            raise AssertionError(message)
 
 
 def named(state: Any, prefix: str = "") -> dict[str, Any]:
@@ -159,16 +159,16 @@ def normal(count: int, size: int) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def left_as_it_was(stepper: la.Stepper, error: Any, told: Any = None) -> Iterator[None]:
+def left_as_it_was(stepper: la.Stepper, error: Any, message: Any = None) -> Iterator[None]:
     """The block raises an error that says so, and the stepper has the bits it had."""
     before = stepper.state_dict()
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         yield
     assert_same_bits(stepper.state_dict(), before)
 
 
 def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
-    """Call a function for each item, each in a thread of its own, and wait for all."""
+    """Call a function for each item in separate threads, and wait for all."""
     threads = [threading.Thread(target=work, args=(item,)) for item in items]
     for thread in threads:
         thread.start()
@@ -180,7 +180,7 @@ def done_in_a_fork(work: Callable[[], object], meanwhile: Callable[[], object]) 
     """Whether a forked child does this without an error, and in a minute."""
     child = os.fork()
     if child == 0:
-        # A child of the test's process must not return into it, whatever happens.
+        # A child must never return into the test's process.
         status = 1
         try:
             work()

@@ -69,7 +69,7 @@ def run(page: Path) -> dict[str, Any]:
         elif block.language == "output":
             assert printed == block.text, f"{page.name}, line {block.line}"
             printed = ""
-        # What is printed must be shown, or nobody checks it.
+        # Printed output must be shown, or nobody checks it.
         if block.language not in ("python", "output"):
             assert printed == "", f"{page.name}, before line {block.line}: not shown"
     return namespace
@@ -218,7 +218,7 @@ def test_the_backend_of_the_guide_is_found_by_its_entry_point(
 
 
 @pytest.mark.slow
-def test_what_the_page_plugs_in_is_taken_from_a_file_by_the_command(
+def test_the_pages_plugins_work_from_a_file(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = ROOT / "docs" / "extending.md"
@@ -230,7 +230,7 @@ def test_what_the_page_plugs_in_is_taken_from_a_file_by_the_command(
     lines = list(commands(page))
     assert [line.split()[1] for line in lines] == ["train", "sweep", "compare"]
     for line, text in zip(lines, shown, strict=True):
-        # In this process; in how many changes nothing.
+        # In this process; the number of processes changes nothing.
         alone = "" if line.split()[1] == "train" else " --jobs 1"
         shown_now = succeeded(line.removeprefix("lookahead-ref ") + alone).stdout
         assert alike(shown_now, text), f"{line}\n{shown_now}"

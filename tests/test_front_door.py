@@ -46,7 +46,7 @@ def test_the_picture_has_a_dot_for_each_seed() -> None:
     assert dots == [[3, 3], [3]]
 
 
-def test_what_readme_says_of_the_losses_is_counted() -> None:
+def test_the_losses_in_readme_are_computed() -> None:
     def arm(title: str, *losses: float) -> dict[str, object]:
         ends = [{"train_loss": loss, "validation_accuracy": 1 - loss} for loss in losses]
         return {"title": title, "runs": [{"history": [end]} for end in ends]}

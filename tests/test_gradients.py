@@ -164,11 +164,11 @@ def test_it_can_be_differentiated_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leaf", "told"),
+    ("leaf", "says"),
     [(np.arange(3), "int64"), (np.ones(3, complex), "complex128"), (1.0, "got float")],
 )
-def test_a_leaf_that_holds_no_floats_is_named(leaf: object, told: str) -> None:
-    with pytest.raises(TypeError, match=rf"params\['layer/bias'\] must be .*{told}"):
+def test_a_leaf_that_holds_no_floats_is_named(leaf: object, says: str) -> None:
+    with pytest.raises(TypeError, match=rf"params\['layer/bias'\] must be .*{says}"):
         value_and_grad(lambda p: 0.0)({"layer": {"bias": leaf}})
 
 
@@ -178,7 +178,7 @@ def test_empty_parameters_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fn", "told"),
+    ("fn", "says"),
     [
         (lambda p: p["x"], r"real scalar, got an array of shape \(2,\)"),
         (lambda p: None, "real scalar, got NoneType"),
@@ -187,8 +187,8 @@ def test_empty_parameters_are_refused() -> None:
         (lambda p: anp.sum(p["x"]) * 1j, "dtype complex128"),
     ],
 )
-def test_the_value_must_be_a_real_scalar(fn: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=told):
+def test_the_value_must_be_a_real_scalar(fn: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
         value_and_grad(fn)({"x": np.ones(2)})
 
 
@@ -197,7 +197,7 @@ def test_with_has_aux_the_function_must_return_a_pair() -> None:
         value_and_grad(lambda p: 1.0, has_aux=True)({"x": np.ones(2)})
 
 
-def test_what_is_not_a_function_is_refused_at_once() -> None:
+def test_only_functions_are_accepted() -> None:
     with pytest.raises(TypeError, match="fn must be a function, got int"):
         value_and_grad(3)  # type: ignore[arg-type]
 
@@ -265,7 +265,7 @@ def test_gradients_whose_norm_is_too_large_for_the_dtype_are_clipped() -> None:
     ("double", "single", "expected"),
     [(1e-300, 0.0, 1e-300), (1e300, 1.0, 1e300), (3.0, 4.0, 5.0), (0.0, 1e-45, 1.4e-45)],
 )
-def test_mixed_dtypes_meet_in_the_wider_and_stay_what_they_are(
+def test_mixed_dtypes_are_clipped_in_the_wider_and_kept(
     double: float, single: float, expected: float
 ) -> None:
     grads = {"d": np.array([double]), "s": np.array([single], np.float32)}
@@ -277,14 +277,14 @@ def test_mixed_dtypes_meet_in_the_wider_and_stay_what_they_are(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_the_norm_tells_of_gradients_that_are_not_finite(bad: float) -> None:
+def test_the_norm_shows_gradients_that_are_not_finite(bad: float) -> None:
     with np.errstate(invalid="ignore"):
         _, norm = clip_by_global_norm({"x": np.array([1.0]), "y": np.array(bad)}, 1.0)
     assert not np.isfinite(norm)
 
 
 @pytest.mark.parametrize("limit", [1.0, 20.0])
-def test_clipping_in_place_does_the_same_where_it_can(limit: float) -> None:
+def test_clipping_in_place_does_the_same_if_possible(limit: float) -> None:
     grads = {"x": np.array([3.0, 4.0]), "y": {"z": np.array([[12.0]], np.float32)}}
     clipped, _ = clip_by_global_norm(grads, limit)
     assert not clip_in_place(grads, math.inf, limit)

@@ -74,14 +74,14 @@ def test_a_count_must_be_an_integer_from_the_least_on() -> None:
 
 
 @pytest.mark.parametrize("value", ["L2", "", None, "adamw", ["l2"], np.array(["l2", ""])])
-def test_an_option_must_be_one_that_exists(value: Any) -> None:
+def test_an_option_must_exist(value: Any) -> None:
     assert h.option("kind", "l2", ("l2", "decoupled")) == "l2"
     with refused("kind", "one of 'l2', 'decoupled'", value):
         h.option("kind", value, ("l2", "decoupled"))
 
 
 @pytest.mark.parametrize(
-    ("allowed", "good", "bad", "told"),
+    ("allowed", "good", "bad", "message"),
     [
         (h.FINITE, [-1e300, 0.0], NAN, "finite, got nan"),
         (h.NON_NEGATIVE, [0.0, 1.0], -1.0, ">= 0, got -1.0"),
@@ -92,12 +92,12 @@ def test_an_option_must_be_one_that_exists(value: Any) -> None:
     ],
 )
 def test_every_element_of_an_array_must_lie_in_the_range(
-    allowed: Any, good: list[Any], bad: Any, told: str
+    allowed: Any, good: list[Any], bad: Any, message: str
 ) -> None:
     array = np.array(good)
     assert h.every("x", array, allowed) is array
     for wrong in (np.array([*good, bad]), np.array(bad)):
-        with pytest.raises(ValueError, match=f"x must be {told}"):
+        with pytest.raises(ValueError, match=f"x must be {message}"):
             h.every("x", wrong, allowed)
 
 
@@ -166,7 +166,7 @@ def test_any_kind_of_real_number_gives_the_same(value: Any, dtype: Any) -> None:
         got, _ = run(optimizer, start, [grads] * 3)
         want, _ = run(la.Lookahead(make(0.125), k=1, alpha=0.125), start, [grads] * 3)
         assert_same_bits(got, want)
-        # Of all these a strict array takes Python's alone.
+        # A strict array accepts only Python's number of these.
         there = (trees.map(strict.asarray, each) for each in (start, grads))
         got, _ = run(optimizer, next(there), [next(there)] * 3)
         assert_same_bits(trees.map(np.asarray, got), want)
@@ -225,8 +225,8 @@ def test_a_hyperparameter_that_rounds_to_zero_is_an_error(
 ) -> None:
     optimizer = make(**given | {name: 1e-60})
     optimizer.init(one(1.0))
-    told = rf"{name} \(for params\['a/b'\]\) = 1e-60 rounds to 0 in float32"
-    with pytest.raises(ValueError, match=told):
+    message = rf"{name} \(for params\['a/b'\]\) = 1e-60 rounds to 0 in float32"
+    with pytest.raises(ValueError, match=message):
         optimizer.init({"a": {"b": np.zeros(1, np.float32)}})
 
 

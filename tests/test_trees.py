@@ -58,7 +58,7 @@ def test_copies_share_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "says"),
     [
         *[(bad, "grads must be a dict of arrays") for bad in ([1], None, 3, np.zeros(2))],
         ("ab", "grads must be a dict of arrays"),
@@ -67,8 +67,8 @@ def test_copies_share_no_memory() -> None:
         ({"a": {"b": {2: 0}}}, r"the names in grads\['a/b'\] must be strings"),
     ],
 )
-def test_a_tree_must_be_a_dict_with_names(values: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=f"{told}, got "):
+def test_a_tree_must_be_a_dict_with_names(values: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=f"{says}, got "):
         trees.flatten(values, "grads")
 
 
@@ -152,7 +152,7 @@ def at(leaf: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("grads", "error", "told"),
+    ("grads", "error", "says"),
     [
         (None, TypeError, "grads must be a dict of arrays, got NoneType"),
         ({}, ValueError, NONE),
@@ -167,13 +167,13 @@ def at(leaf: Any) -> Any:
         (at(np.ma.array(W)), TypeError, "be a plain numpy.ndarray, got MaskedArray"),
     ],
 )
-def test_trees_that_differ_are_told_where(grads: Any, error: Any, told: str) -> None:
-    told = told if told.startswith("grads") else rf"grads\['a/w'\] must {told}"
-    with pytest.raises(error, match=told):
+def test_an_error_names_where_trees_differ(grads: Any, error: Any, says: str) -> None:
+    says = says if says.startswith("grads") else rf"grads\['a/w'\] must {says}"
+    with pytest.raises(error, match=says):
         trees.check_like(grads, at(W), "grads")
 
 
-def test_scalars_of_numpy_and_another_order_of_names_are_no_difference() -> None:
+def test_scalars_of_numpy_and_another_order_of_names_are_accepted() -> None:
     trees.check_like({"x": np.float64(1.0)}, {"x": np.array(2.0)}, "grads")
     trees.check_like({"x": np.array(1.0)}, {"x": np.float64(2.0)}, "grads")
     trees.check_like({"b": W, "a": W}, {"a": W, "b": W}, "grads")
@@ -231,8 +231,8 @@ def test_operands_whose_leaves_differ_are_refused() -> None:
 
 def test_scalars_that_do_not_fit_are_named_with_the_leaf() -> None:
     leaf = np.ones(1, np.float32)
-    told = r"rate \(for params\['a/w'\]\) = 1e-50 rounds to 0 in float32"
-    with pytest.raises(ValueError, match=told):
+    says = r"rate \(for params\['a/w'\]\) = 1e-50 rounds to 0 in float32"
+    with pytest.raises(ValueError, match=says):
         trees.round_scalars({"rate": 1e-50}, "a/w", leaf)
     assert trees.round_scalars({"rate": 0.0}, "a/w", leaf) == {"rate": 0.0}
     assert trees.round_scalars({"rate": 1e-50}, "a/w", np.ones(1)) == {"rate": 1e-50}

@@ -75,7 +75,7 @@ def test_the_pages_numbers_are_those_of_the_golden_vectors(dom: str) -> None:
     assert "Checked just now, in this browser: 8 cases" in dom
 
 
-def test_what_is_drawn_is_what_this_library_computes(dom: str) -> None:
+def test_the_drawing_matches_this_library(dom: str) -> None:
     angle, steps = 0.35, 43
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     matrix = rotation.T @ np.diag([0.03, 1.0]) @ rotation

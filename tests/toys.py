@@ -61,7 +61,7 @@ def normalised(data: Any) -> Normalised:
 
 
 def text() -> Corpus:
-    """Two kinds of token, of which a batch holds three steps."""
+    """A text of two tokens, with three steps in a batch."""
     tokens = np.tile(np.array([0, 1, 1], np.int32), 8)
     return Corpus("text", tokens, tokens, tokens, ("a", "b"), window=3)
 

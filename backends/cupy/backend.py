@@ -1,7 +1,7 @@
 """Programs run by a CUDA device, on CuPy arrays.
 
 Each program is one kernel (`compiler`), launched on CuPy's current stream over as many
-arrays at once as its argument has place for. Updates have the bits of the CPU's, subnormals
+arrays at once as fit into its argument. Updates have the bits of the CPU's, subnormals
 included.
 """
 
@@ -18,7 +18,7 @@ try:
     import cupy
     import platformdirs
 except ImportError as error:
-    # CuPy explains over many lines what may be wrong; the last ones say what it was.
+    # CuPy lists possible causes in many lines; the last ones have the actual error.
     told = [line.strip() for line in str(error).splitlines() if line.strip(" =\n")]
     raise BackendUnavailableError(
         "backend 'cupy' needs CuPy: pip install 'lookahead-ref[cuda12]' or "
@@ -39,7 +39,7 @@ Launch: TypeAlias = Callable[[int, Any], None]
 
 
 class Cuda:
-    """The devices that CuPy sees, and how a kernel is made for one and run there."""
+    """CuPy's devices, and loading and running kernels there."""
 
     library: Any = cupy
 
@@ -78,7 +78,7 @@ class Cuda:
 
     @staticmethod
     def seconds(run: Callable[[], Any]) -> float:
-        """Measure by the device's clock how long something takes on the current stream."""
+        """Measure the time of something on the current stream, by the device's clock."""
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
         start.record()
         run()
@@ -88,13 +88,13 @@ class Cuda:
 
     @staticmethod
     def peak(run: Callable[[], Any]) -> int:
-        """Measure how much of the current device's memory something takes at most."""
+        """Measure the peak of the current device's memory."""
         pool = cupy.get_default_memory_pool()
         pool.free_all_blocks()
         before = pool.total_bytes()
         run()
-        # The pool keeps what is given back to it, and takes more only where that is not
-        # enough: what it has at the end is the most that it had.
+        # The pool keeps freed memory and grows only if that is not enough, so its final
+        # size is the peak.
         return int(pool.total_bytes() - before)
 
     @staticmethod
@@ -138,7 +138,7 @@ class CupyBackend:
                 f"{name} must be a CuPy array for this backend, got one of {library}"
             )
         with explained(self):
-            # CuPy's ascontiguousarray gives an array of no dimensions one.
+            # CuPy's ascontiguousarray adds a dimension to an array without any.
             owned = self._library.ascontiguousarray(array).reshape(array.shape)
             if any(self._library.may_share_memory(owned, each) for each in taken):
                 return owned.copy()
@@ -161,11 +161,11 @@ class CupyBackend:
         return array.reshape(-1)
 
     def gradient(self, array: Any, owned: Mapping[int, DeviceArray]) -> DeviceArray:
-        # A kernel that reads what its device cannot reach ends every use of the device.
+        # A kernel that reads unreachable memory makes the device unusable.
         there, here = array.data, next(iter(owned.values()), array).data
         if there.device_id != here.device_id:
             raise ValueError(
-                f"grads must be on device {here.device_id}, as the parameters are, got an "
+                f"grads must be on device {here.device_id}, like the parameters, got an "
                 f"array of shape {array.shape} on device {there.device_id}"
             )
         with explained(self):
@@ -173,8 +173,8 @@ class CupyBackend:
             while root.base is not None:
                 root = root.base
             flat = self._library.ascontiguousarray(array).reshape(-1)
-            # What CuPy allocated shares memory with none of ours unless it is one of ours;
-            # what came by way of another library may.
+            # CuPy's own memory is shared with ours only if it is ours; memory of another
+            # library may be.
             if id(root) not in owned and isinstance(root.data.mem, _ALLOCATED):
                 return flat
             start, stop = _range(flat)
@@ -199,14 +199,14 @@ class CupyBackend:
         return _Bound(compiler.write(program, dtype), leaves, self._cuda)
 
     def memory(self, error: MemoryError) -> str | None:
-        """Say how much memory the device has that could not give what was asked."""
+        """Say how much memory the device has."""
         if not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
             return None
         return str(self._cuda.memory())
 
 
 class _Bound:
-    """A kernel and the tables that it is launched with, but for what changes in a step."""
+    """A kernel and the tables of its launches, except for what changes in a step."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class _Bound:
         leaves: Sequence[Sequence[DeviceArray]],
         cuda: Any,
     ) -> None:
-        self._leaves = leaves  # the tables have no more than their addresses
+        self._leaves = leaves  # kept alive, as the tables have only addresses
         self._launches = []
         by_device: dict[int, list[int]] = {}
         for place, buffers in enumerate(leaves):
@@ -223,7 +223,7 @@ class _Bound:
             device = leaves[there[0]][0].device
             with device:
                 run = cuda.launcher(source.text)
-            # The gradient's address, the last, is not known yet.
+            # The last address, the gradient's, is not known yet.
             arrays = [
                 ([*(buffer.data.ptr for buffer in leaves[place]), 0], leaves[place][0].size)
                 for place in there
@@ -245,7 +245,7 @@ class _Bound:
 
 
 def _range(array: DeviceArray) -> tuple[int, int]:
-    """Where a contiguous array's memory begins and ends."""
+    """Return the start and end of a contiguous array's memory."""
     begin = array.data.ptr
     return begin, begin + array.nbytes
 

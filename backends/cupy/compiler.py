@@ -1,12 +1,12 @@
-"""Programs written as CUDA C, compiled so that they give the bits of the CPU.
+"""Programs written as CUDA C, compiled to give the bits of the CPU.
 
-One kernel updates many arrays: its only argument is a table, passed by value, of where the
-buffers of each array are and of how its work is cut into tiles, with the scalars behind it.
-Nothing is uploaded for a launch, and another learning rate compiles nothing.
+One kernel updates many arrays: its only argument is a table, passed by value, with the
+addresses of each array's buffers, the division of the work into tiles, and the scalars. A
+launch uploads nothing, and another learning rate compiles nothing.
 
-`cupy.fuse`, `cupy.ElementwiseKernel` and `cupy.RawModule` cannot be used: CuPy appends
-``-ftz=true`` to their options, which flushes subnormals. NVRTC is therefore called
-directly, here, and the machine code is kept in the user's cache folder.
+CuPy appends ``-ftz=true`` to the options of `cupy.fuse`, `cupy.ElementwiseKernel` and
+`cupy.RawModule`, which flushes subnormals. So NVRTC is called directly here, and the
+machine code is kept in the user's cache folder.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ ENTRY = "update"
 THREADS = 256
 TILE = 4096
 
-# What every device takes as arguments of a kernel, in bytes.
+# Bytes of a kernel's arguments that every device accepts.
 _ARGUMENT_BYTES = 4096
 
 TYPES = {"float32": "float", "float64": "double"}
@@ -96,7 +96,7 @@ def write(program: Program, dtype: str) -> KernelSource:
 
 
 def _layout(program: Program, dtype: str) -> tuple[int, np.dtype[Any]]:
-    """Lay the table out: how many arrays it has place for, and where each entry is."""
+    """Lay out the table: how many arrays fit, and the place of each entry."""
 
     def table(arrays: int) -> np.dtype[Any]:
         fields: list[Any] = [
@@ -192,7 +192,7 @@ extern "C" __global__ void __launch_bounds__({threads})
 
 
 class Launch(NamedTuple):
-    """What a kernel is launched with."""
+    """The arguments of a launch."""
 
     blocks: int
     table: Any
@@ -202,7 +202,7 @@ class Launch(NamedTuple):
 def fill(
     written: KernelSource, arrays: Sequence[tuple[Sequence[int], int]]
 ) -> list[Launch]:
-    """Fill the tables of as few launches as the arrays need, but for the scalars."""
+    """Fill the tables of the fewest launches for all arrays, without the scalars."""
     launches = []
     filled = [place for place, (_, length) in enumerate(arrays) if length]
     for begin in range(0, len(filled), written.arrays):

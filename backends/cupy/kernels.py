@@ -1,4 +1,4 @@
-"""Layers on a device: what would be many launches, each for little work, is one."""
+"""Layers on a device, each as one launch instead of many small ones."""
 
 import sys
 from functools import cache
@@ -74,15 +74,15 @@ _TABLE = np.dtype([("address", np.uint64, 6), ("rows", np.int64), ("units", np.i
 
 @cache  # asked for at every step of a sequence
 def source(body: str, dtype: str) -> str:
-    """Write the kernel whose body is what a thread does for one unit of one row."""
+    """Write a kernel; its body is a thread's work for one unit of one row."""
     scalar, threads = compiler.TYPES[dtype], compiler.THREADS
     return _CELL.format(scalar=scalar, threads=threads, entry=compiler.ENTRY, body=body)
 
 
 class CupyLayers(LayerKernels):
-    """Kernels on the devices that `cuda` knows."""
+    """Kernels on CUDA devices."""
 
-    block = sys.maxsize  # no cache to cut work for: each launch does all
+    block = sys.maxsize  # no cache: each launch does all
 
     def __init__(self, cuda: Any) -> None:
         self._cuda = cuda

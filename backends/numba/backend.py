@@ -1,12 +1,12 @@
 """Programs compiled by Numba: one pass over memory, for all arrays at once.
 
-A program becomes a loop that is kept on disk (`compiler`). Bound to the arrays that it is
-for, it knows their addresses and a list of pieces of work, the smaller the later they are
-taken: several small arrays make one piece, a large one is cut. Threads take piece after
-piece until there is none left, so a thread that was kept from running holds up nobody.
+A program becomes a loop that is kept on disk (`compiler`). Bound to arrays, it knows their
+addresses and a list of pieces of work, which become smaller towards the end: several small
+arrays make one piece, a large one is cut. Threads take pieces until none is left, so that a
+delayed thread delays no other.
 
-Loops release Python's lock, and no threading layer of Numba's is started, so a forked child
-can go on.
+Loops release Python's lock, and do not start Numba's threading layer, so that a forked
+child can continue.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,13 +26,13 @@ from ..host import HostArray
 from . import compiler
 from .threads import Threads
 
-# The least and the most elements in a piece of work, but for what is left at last. Threads
-# begin at both ends with large ones, as moving on in memory from piece to piece costs a
-# little, and meet among small ones: who is done first waits for one of the other's.
+# The least and the most elements in a piece of work, except for the last. Threads begin at
+# both ends with large pieces, as each change of piece costs a little, and meet among small
+# ones, so that the first to finish waits for only a small piece.
 _PIECE = 65536
 _LARGEST = 1 << 20
 
-# With fewer bytes than this, in all arrays, to wake a thread takes longer than its share.
+# Below this many bytes in all arrays, waking a thread takes longer than its share.
 _LEAST = 8 << 20
 
 
@@ -62,7 +62,7 @@ class NumbaBackend:
         )
 
     def compile(self, program: Program, dtype: str) -> Kernel:
-        self._loop(program, dtype)  # compiled now, not while it is run
+        self._loop(program, dtype)  # compiles now
 
         def kernel(buffers: Sequence[HostArray], scalars: Sequence[float]) -> None:
             self.bind(program, dtype, [buffers])([], scalars)
@@ -72,7 +72,7 @@ class NumbaBackend:
     @cached_property
     def layers(self) -> LayerKernels:
         """Kernels for the layers of models."""
-        # Here, since most runs have no use for them.
+        # Imported here, as most runs do not need them.
         from .kernels import NumbaLayers
 
         return NumbaLayers(self._threads.share)
@@ -82,7 +82,7 @@ class NumbaBackend:
     ) -> Callable[[Sequence[HostArray], Sequence[float]], None]:
         loop = self._loop(program, dtype)
         sizes = [buffers[0].size for buffers in leaves]
-        # `gather` writes addresses by the eight: there is room for what is too much.
+        # `gather` writes addresses in eights, so there is room for extra ones.
         rows = -(-len(leaves) // compiler.GATHERED) * compiler.GATHERED
         addresses = np.zeros((rows, program.buffers), np.intp)
         for place, buffers in enumerate(leaves):
@@ -90,7 +90,7 @@ class NumbaBackend:
                 addresses[place, number] = buffer.ctypes.data
         gather = compiler.load(compiler.gather_source(dtype), self._cache).gather
         missing = [np.zeros(0, dtype)] * (rows - len(leaves))
-        # What the addresses point to must stay: the loop holds on to nothing else.
+        # Keep the arrays alive, as the loop has only their addresses.
         held = [*leaves]
         groups, segments = _pieces(sizes, self._threads.count)
         count = len(groups) - 1
@@ -104,13 +104,13 @@ class NumbaBackend:
                     gather(addresses, first, *given[first : first + compiler.GATHERED])
             counters = np.zeros(compiler.COUNTERS * compiler.LINE, np.intp)
             work = (counters, groups, segments, addresses, *scalars)
-            # Without helpers, as while Python shuts down, the caller does everything. One
-            # that comes late finds nothing left, and touches only the counters.
+            # Without helpers, as during shutdown, the caller does everything. A late helper
+            # finds nothing left, and touches only the counters.
             try:
                 if threads > 1:
                     self._threads.start([(loop, (0, *work))] * (threads - 1))
             finally:
-                # Also when interrupted: helpers may be at it, and know arrays by address.
+                # Even if interrupted, as helpers may still use the addresses.
                 loop(count, *work)
 
         return run
@@ -122,7 +122,7 @@ class NumbaBackend:
 def _pieces(
     sizes: Sequence[int], threads: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Cut work into pieces: where each begins, and segments of leaf, start and stop."""
+    """Cut work into pieces; return their starts, and segments of leaf, start and stop."""
     groups, segments = [0], []
     leaf = start = 0
     for piece in _cut(sum(sizes), threads):
@@ -143,7 +143,7 @@ def _pieces(
 
 
 def _cut(total: int, threads: int) -> list[int]:
-    """Cut a number into pieces, for one thread from the front, the others from the back."""
+    """Cut a length into pieces, for one thread from the front, others from the back."""
     front = total // threads
     back = _shrinking(total - front, threads - 1)
     return [*_shrinking(front, 1), *reversed(back)]

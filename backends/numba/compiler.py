@@ -1,20 +1,19 @@
 """Programs written as loops for Numba, and kept on disk by the hash of their source.
 
-The loop of a program is text: the rule, an operation a line, inside a loop over elements,
-inside a loop over pieces of work. It is written to a file whose name is the hash of that
-text, in the user's cache folder, where Numba keeps the machine code beside it. An edited
-rule has another text, hence another name: an old loop cannot be run by mistake.
+A program's loop is text: the rule, with an operation per line, inside a loop over elements,
+inside a loop over pieces of work. It is written to a file in the user's cache folder, named
+by the text's hash, and Numba keeps the machine code beside it. An edited rule has another
+text and so another name: an old loop cannot run by mistake.
 
-Two things keep a compiler from making such a loop as fast as memory: an index that may be
-negative, as Python's may, and arrays that may overlap. So elements are read and written by
-address, and each access says that no other buffer is touched by it. The loop is then
-vectorized whatever the number of buffers.
+Two things keep a compiler from making such a loop as fast as memory: indices that may be
+negative, as in Python, and arrays that may overlap. So elements are read and written by
+address, and each access declares that it touches no other buffer. The loop is then
+vectorized for any number of buffers.
 
-Registers of 64 bytes, where a processor has them, help only loops that divide or take
-roots: these compute for longer than they wait. All others wait for memory, and there
-registers of 32 bytes are faster, by a tenth where two cores share no cache: NumPy aligns
-arrays to 16 bytes, so that every access of 64 touches two lines of the cache, and of those
-of 32 every other one.
+Registers of 64 bytes, if a processor has them, help only loops with divisions or roots,
+which are limited by computation. All others wait for memory, and there registers of 32
+bytes are faster, by a tenth if two cores share no cache: NumPy aligns arrays to 16 bytes,
+so that every access of 64 bytes touches two cache lines, but only every other access of 32.
 """
 
 import hashlib
@@ -34,18 +33,18 @@ from ...stepping.backend import Program
 from .. import source
 
 GATHERED = 8
-"""How many gradients one call of ``gather`` takes."""
+"""Gradients in one call of ``gather``."""
 
 COUNTERS = 4
-"""How many counters threads need to share work."""
+"""Counters with which threads share work."""
 
 LINE = 16
-"""Counters lie this far apart, so that two threads do not share a line of the cache."""
+"""Distance of counters, so that two threads do not share a cache line."""
 
-# Threads share work by counters: how many pieces are taken, how many of them from the front
-# and from the back, and how many are done. The caller takes from the front, its helpers
-# from the back: each finds near it what it worked on in the last step. The caller waits for
-# all, spinning: the last piece takes less time than to be woken.
+# Threads share work by counters: pieces taken, taken from the front, taken from the back,
+# and done. The caller takes from the front, its helpers from the back, so that each finds
+# its data of the last step nearby. The caller spins until all are done, as the last piece
+# takes less time than waking up.
 _TEMPLATE = '''"""Written by lookahead_ref from an update rule; safe to delete."""
 
 import numpy as np
@@ -197,7 +196,7 @@ def loop_source(program: Program, dtype: str) -> str:
     ]
     bases = [f"b{number} = addresses[leaf, {number}]" for number in range(program.buffers)]
     slow = any(line.operation in ("divide", "sqrt") for line in program.instructions)
-    # Scalars come as Python's floats; they are rounded already, so that this is exact.
+    # Scalars are Python floats that are already rounded, so this is exact.
     rounded = [f"{name} = np.{dtype}({name}_)" for name in scalars]
     return _TEMPLATE.format(
         buffers=program.buffers,
@@ -226,9 +225,9 @@ def gather_source(dtype: str) -> str:
     )
 
 
-@memoized  # one source is one module, whichever stepper asks for it
+@memoized  # one module per source
 def load(text: str, cache: Path) -> Any:
-    """Import a module from the cache folder, or from another where it cannot be written."""
+    """Import a module from the cache folder, or another folder if that is read-only."""
     name = "loop_" + hashlib.sha256(text.encode()).hexdigest()[:32]
     try:
         path = cache / f"{name}.py"
@@ -236,7 +235,7 @@ def load(text: str, cache: Path) -> Any:
             source.keep(path, text.encode())
         return _import(name, path)
     except (OSError, EOFError, pickle.UnpicklingError):
-        # Machine code that was cut short, as when the power fails, is made anew next time.
+        # Truncated machine code, as after a power failure, is rebuilt next time.
         for damaged in (cache / "__pycache__").glob(f"{name}.*.nb?"):
             with suppress(OSError):
                 damaged.unlink()

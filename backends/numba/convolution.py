@@ -1,11 +1,11 @@
 """Convolution compiled by Numba: a product of small tiles held in registers.
 
-Pictures lie with their channels last. A convolution is then a product of matrices whose
-left one is never formed: each row of it, what the kernel sees from one place, is some runs
-of memory, one for each row of the kernel. The innermost loop multiplies six of these rows
-by a panel of the kernel a few vectors wide and keeps the sums in registers (the kernel
-gradient: six channels over many places). LLVM is told so in its own language, since from
-plain loops it does not find this; the width of the vectors is that of the processor.
+Pictures have their channels last. A convolution is then a matrix product whose left matrix
+is never formed: each of its rows, a patch of a picture, is a few runs of memory, one for
+each row of the kernel. The innermost loop multiplies six of these rows by a panel of the
+kernel a few vectors wide and keeps the sums in registers (for the kernel gradient: six
+channels over many positions). It is written in LLVM's language, as LLVM does not find this
+from plain loops; the vectors are as wide as the processor's.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 
 def _registers() -> tuple[int, int]:
-    """Find the bytes of a vector register of this processor, and how many there are."""
+    """Return the bytes and the number of this processor's vector registers."""
     features = binding.get_host_cpu_features()
     if features.get("avx512f"):
         return 64, 32
@@ -38,7 +38,7 @@ _compiled = njit(nogil=True, error_model="numpy", cache=True)
 
 
 def panel(itemsize: int, outputs: int) -> tuple[int, int]:
-    """Choose the vectors of a tile, and its width, for so many outputs."""
+    """Choose a tile's vectors and width for a number of outputs."""
     lanes = _VECTOR_BYTES // itemsize
     fitting = [vectors for vectors in _WIDTHS if lanes * vectors >= outputs]
     vectors = fitting[0] if fitting else _WIDTHS[-1]
@@ -99,12 +99,12 @@ def _multiply(
     first: Any, shift: Any, length: Any, b: Any, b_start: Any, b_step: Any, c: Any,
     c_places: Any, c_first: Any, c_shift: Any, add: Any,
 ) -> None:  # fmt: skip
-    """Write the loop of a tile so many vectors wide: see `_tile`."""
+    """Write the loop of a tile of a width in vectors: see `_tile`."""
     lanes = 8 * _VECTOR_BYTES // bits
     vector = ir.VectorType(scalar, lanes)
     columns = [_integer(j * lanes) for j in range(vectors)]
     insert: Any = cgutils.get_or_insert_function
-    # Fused where the processor does so, else a product and a sum.
+    # Fused if the processor can, otherwise a product and a sum.
     muladd = insert(
         builder.module,
         ir.FunctionType(vector, [vector] * 3),
@@ -192,7 +192,7 @@ _steps = _tile(steps=True)
 
 @_compiled
 def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
-    """Order a kernel as the tiles read it: panel after panel, zeros past the end."""
+    """Order a kernel for the tiles: panel after panel, with zeros past the end."""
     _, rows, _, width = packed.shape
     _, columns, channels, outputs = kernel.shape
     for unit in range(start, stop):
@@ -211,8 +211,8 @@ def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
 
 @_compiled
 def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
-    """Copy what is seen of a picture, zeros around it, to (rows, columns, channels)."""
-    # Not slices, which take long to compile.
+    """Copy the visible part of a picture, with zeros around it."""
+    # Slices would take long to compile.
     _, height, width, _ = x.shape
     rows, columns, channels = target.shape
     for row in range(rows):
@@ -230,7 +230,7 @@ def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
 
 @_compiled
 def _multiples(count: int, step: int) -> Any:
-    # Not by arange, which takes long to compile.
+    # arange would take long to compile.
     found = np.empty(count, np.int64)
     for place in range(count):
         found[place] = place * step
@@ -250,7 +250,7 @@ def correlate(
     block_rows: int,
 ) -> None:  # fmt: skip
     """Compute blocks of the result: some pictures, or some rows of one."""
-    # The result is the memory `out`, whose shape and strides are counted in elements.
+    # The result is the memory `out`, with shape and strides in elements.
     n, height, width, outputs = shape
     of_picture, of_row, of_column = strides
     panels, rows, run, panel = packed.shape
@@ -271,8 +271,7 @@ def correlate(
                 )
                 targets[place] = picture * of_picture + row * of_row + column * of_column
                 place += 1
-    # Where what a tile writes is not all wanted: the last rows, and a panel that is wider
-    # than what is left.
+    # For tiles that write too much: the last rows, and a panel wider than the rest.
     spare = np.empty((most if outputs % panel else ROWS) * panel, x.dtype)
     spare_places = _multiples(len(spare) // panel, panel)
     row_length = seen_columns * channels
@@ -291,12 +290,13 @@ def correlate(
             known = min(panel, outputs - number * panel)
             shift = origin + number * panel
             tiled = count - count % ROWS if known == panel else 0
-            # Written once, as each tile in the source is long to compile.
+            # Written once, as each tile in the source takes long to compile.
             for first, last, to, to_places, to_shift in (
                 (0, tiled, out, targets, shift),
                 (tiled, count, spare, spare_places, 0),
             ):
-                # A row of the kernel at a time: that much of the panel stays in the cache.
+                # A row of the kernel at a time, so that its part of the panel stays in the
+                # cache.
                 for row in range(rows):
                     b_start = (number * rows + row) * run * panel
                     for tile in range(first, last, ROWS):

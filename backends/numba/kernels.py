@@ -1,8 +1,8 @@
-"""Layers compiled by Numba: how each is cut into parts for several threads.
+"""Layers compiled by Numba, divided into parts for several threads.
 
-The loops are in `layers`, `convolution` and `normalization`. Sums over rows are those of
-blocks of rows, added up in order, and no other sum is cut: results do not depend on the
-number of threads.
+The loops are in `layers`, `convolution` and `normalization`. Sums over rows are computed
+for blocks of rows and added in order, and no other sum is divided, so that results do not
+depend on the number of threads.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from .threads import Share
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a part costs is counted in additions of numbers that are in the cache.
+# Costs are counted in additions of numbers in the cache.
 _EXP = 8  # with what goes with it
 _MOVE = 4  # to move a number to or from memory
 
@@ -26,7 +26,7 @@ _ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2}
 
 
 def _takes(*dtypes: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Leave arrays of other dtypes, as the first one has, to the general kernel."""
+    """Use the general kernel if the first array has another dtype."""
     taken = {np.dtype(dtype) for dtype in dtypes}
 
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
@@ -43,7 +43,7 @@ def _takes(*dtypes: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 class NumbaLayers(LayerKernels):
-    """Compiled kernels; `share` is how they get threads."""
+    """Compiled kernels; `share` divides work among threads."""
 
     def __init__(self, share: Share) -> None:
         self._share = share
@@ -129,7 +129,7 @@ class NumbaLayers(LayerKernels):
         vectors, _ = convolution.panel(x.itemsize, outputs)
         x = np.ascontiguousarray(x)
         packed = self._packed(kernel)
-        # As many pictures, or as many rows of one, as the cache holds what they see of.
+        # As many pictures, or rows of one, as fit into the cache with their input.
         scratch = convolution.SCRATCH_BYTES
         row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
         seen = (height - 1) * stride + rows
@@ -138,7 +138,7 @@ class NumbaLayers(LayerKernels):
         blocks = -(-height // block_rows) * -(-n // pictures)
         # Two products cost as much as an addition.
         cost = out.size * rows * columns * channels // blocks // 2
-        # Memory that is told apart from its strides: of another order it is no other type.
+        # Flat memory beside its strides, so that another order is not another type.
         steps = tuple(step // out.itemsize for step in out.strides)
         span = 1 + sum(s * (size - 1) for s, size in zip(steps, out.shape, strict=True))
         flat = np.lib.stride_tricks.as_strided(out, (span,), (out.itemsize,))
@@ -152,7 +152,7 @@ class NumbaLayers(LayerKernels):
         )
 
     def _packed(self, kernel: Any) -> Any:
-        """Order a kernel as tiles read it."""
+        """Order a kernel for the tiles."""
         rows, columns, channels, outputs = kernel.shape
         _, panel = convolution.panel(kernel.itemsize, outputs)
         panels = -(-outputs // panel)
@@ -179,7 +179,7 @@ class NumbaLayers(LayerKernels):
         else:
             grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
         seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
-        # The last tile reads, in vain, up to a tile's rows past the end.
+        # The last tile may read past the end, up to a tile's rows.
         tile = convolution.ROWS
         memory = np.empty(n * seen[0] * seen[1] * channels + tile, x.dtype)
         memory[-tile:] = 0
@@ -216,7 +216,7 @@ class NumbaLayers(LayerKernels):
             blocks,
             _MOVE * channels * block,
         )
-        # The blocks' sums are added in float64, so that results are precise in float32.
+        # Blocks' sums are added in float64, for precise float32 results.
         sizes = np.full((blocks, 1), float(block))
         sizes[-1] = count - (blocks - 1) * block
         mean = np.sum(means * sizes, axis=0) / count
@@ -250,7 +250,7 @@ class NumbaLayers(LayerKernels):
         blocks = -(-count // normalization.BLOCK)
         sums, products = np.empty((2, blocks, channels), x.dtype)
         passed = None if y is None else _rows(y)
-        # The result that the second pass writes to is the place for what the first found.
+        # The first pass stores its findings in the memory of the second pass's result.
         kept = g if y is None else np.empty(x.shape, x.dtype) if residual else x_gradient
         masked = gradient if y is None else _rows(kept)
         self._share(
@@ -282,7 +282,7 @@ class NumbaLayers(LayerKernels):
 
 
 def _check_dtype(first: Any, *others: Any) -> None:
-    # The innermost loops take memory as it lies: of another dtype they would write past it.
+    # The innermost loops use raw memory: with another dtype they would write past its end.
     for each in others:
         if each.dtype != first.dtype:
             raise TypeError(f"arrays must be of one dtype, got {first.dtype}, {each.dtype}")

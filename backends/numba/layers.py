@@ -1,11 +1,11 @@
-"""Layers compiled by Numba: all but their matrix products, in float32.
+"""Layers compiled by Numba, in float32, without their matrix products.
 
 NumPy passes over memory once for each operation; here each layer passes once. The
-exponential function is ours, since a call of the C library's for each number is what the
-vectorizer cannot look into: range reduction by multiples of ln 2 in two parts, and a
-polynomial of degree 6. It is right to within 1.1 units in the last place from -87.33 up to
-0, and what is below gives the value at -87.33, 1.2e-38. The logistic function and the
-hyperbolic tangent that are made of it are right to within 3.
+exponential function is ours, because the vectorizer cannot see into the C library's: range
+reduction by multiples of ln 2 in two parts, and a polynomial of degree 6. Its error is at
+most 1.1 units in the last place from -87.33 to 0; below, it returns the value at -87.33,
+1.2e-38. The logistic function and the hyperbolic tangent are made from it, with errors of
+at most 3 units.
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-BLOCK = 128  # rows whose sums are taken at once
+BLOCK = 128  # rows summed at once
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
-_LOWEST = np.float32(-87.33)  # of which the exponential is a normal number
+_LOWEST = np.float32(-87.33)  # its exponential is a normal number
 _PER_LN_2 = np.float32(1.4426950408889634)
 # ln 2 in two parts: multiples of the first, up to 127, are exact.
 _LN_2_HIGH, _LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-# Added, it leaves a number's integer part in the last bits.
+# Adding it leaves a number's integer part in the last bits.
 _ROUND = np.float32(12582912.0)
 # (exp(r) - 1 - r) / r**2 for |r| < ln(2) / 2, by Chebyshev; the lowest power first.
 _C0, _C1, _C2, _C3, _C4 = (
@@ -37,9 +37,9 @@ _BIAS_OF_EXPONENTS, _BITS_OF_MANTISSA = np.int32(127), np.int32(23)
 _SIGN_BIT, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
 
 
-# What has no effect on the result of a single operation but to fuse a product and a sum.
+# Affects single operations only by fusing a product and a sum.
 _elementwise = njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
-# Sums of vectors' lanes, in whatever order.
+# Sums of vectors' lanes in any order.
 _reduction = njit(
     cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True
 )
@@ -59,7 +59,7 @@ def _exponential_parts(x: Any) -> Any:
 
 @_elementwise
 def _exp(x: Any) -> Any:
-    """Compute exp(x) for x <= 0; what is not a number stays so."""
+    """Compute exp(x) for x <= 0; NaN stays NaN."""
     p, scale = _exponential_parts(max(x, _LOWEST))
     return scale * (_ONE + p)
 
@@ -88,7 +88,7 @@ def activate(start: int, stop: int, y: Any, bias: Any, activation: int) -> None:
             if activation == 2:
                 value = _tanh(value)
             elif activation == 1:
-                # What is not a number stays so.
+                # Keep NaN.
                 value = _ZERO if value < _ZERO else value
             y[i, j] = value
 
@@ -112,7 +112,7 @@ def activate_gradient(
 
 @_elementwise
 def _in_order(bits: Any) -> Any:
-    """Map the bits of a float to an integer that is ordered like it, and back."""
+    """Map the bits of a float to an integer with the same order, and back."""
     return np.int32(bits ^ np.int32((bits >> _SIGN_BIT) & _ALL_BUT_SIGN))
 
 
@@ -122,8 +122,8 @@ def cross_entropy(
 ) -> None:
     count = np.float32(logits.shape[0])
     for i in range(start, stop):
-        # The maximum of integers is one that processors find for many at once, whatever is
-        # not a number among them; the sum then is not one.
+        # Processors find the maximum of many integers at once, even with NaN among them,
+        # which then makes the sum NaN.
         largest = _in_order(np.float32(-np.inf).view(np.int32))
         for j in range(logits.shape[1]):
             value = logits[i, j] + bias[j]
@@ -173,8 +173,8 @@ def lstm_cell(
         for j in range(units):
             k = 3 * units + j
             gates[i, k] = _logistic(gates[i, k] + recurrent[i, k])
-        # Loops over few arrays each: before a loop runs on vectors it is checked that what
-        # it writes overlaps nothing, and the compiler sets a limit to these checks.
+        # Loops over few arrays each, as the compiler limits the checks for overlap before a
+        # vectorized loop.
         for j in range(units):
             kept = gates[i, units + j] * cell[i, j]
             next_cell[i, j] = kept + gates[i, j] * gates[i, 2 * units + j]

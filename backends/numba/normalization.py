@@ -1,13 +1,13 @@
-"""Batch normalisation compiled by Numba: as few passes over memory as its sums allow.
+"""Batch normalisation compiled by Numba, in as few passes as its sums allow.
 
-An argument may be None: Numba then leaves out what is done with it.
+An argument may be None: Numba then omits its operations.
 """
 
 from typing import Any
 
 from numba import njit
 
-BLOCK = 256  # rows whose sums are taken at once
+BLOCK = 256  # rows summed at once
 
 
 _compiled = njit(nogil=True, error_model="numpy", cache=True)
@@ -15,7 +15,7 @@ _compiled = njit(nogil=True, error_model="numpy", cache=True)
 
 @_compiled
 def moments(start: int, stop: int, x: Any, means: Any, squares: Any) -> None:
-    """Take the mean, and the sum of squares about it, of blocks of rows."""
+    """Compute the mean of blocks of rows, and the sum of squares about it."""
     count, channels = x.shape
     for block in range(start, stop):
         first, last = block * BLOCK, min((block + 1) * BLOCK, count)
@@ -43,7 +43,7 @@ def affine(
             value = x[row, c] * factor[c] + term[c]
             if residual is not None:
                 value += residual[row, c]
-            # What is not a number stays so.
+            # Keep NaN.
             y[row, c] = 0 if rectify and value < 0 else value
 
 
@@ -52,7 +52,7 @@ def mask_and_sum(
     start: int, stop: int, g: Any, y: Any, x: Any, mean: Any, masked: Any, sums: Any,
     products: Any,
 ) -> None:  # fmt: skip
-    """Sum a gradient, masked where the result y was rectified, and its products with x."""
+    """Sum a gradient, masked by the rectified result y, and its products with x."""
     count, channels = x.shape
     for block in range(start, stop):
         total, product = sums[block], products[block]

@@ -1,13 +1,13 @@
-"""Threads that wait for work which is over in microseconds.
+"""Threads for work that takes microseconds.
 
 The executors of Python's library make a future for each call, with a condition and two
-locks; a step over 100,000 numbers takes no longer than that. Here a call goes through a
-queue and leaves nothing behind.
+locks, which takes as long as a step over 100,000 numbers. Here a call only goes through a
+queue.
 
-Where there is a thread for each core, each stays on its own, and work goes to those on
-other cores than the caller's. Left to the system, a thread that is woken may be put on the
-caller's own core, and then the two take turns. Under a hypervisor this is common: a core
-that sleeps looks as if it were taken away, and is not chosen.
+If there is a thread for each core, each stays on its core, and work goes to threads on
+other cores than the caller's. Otherwise the system may wake a thread on the caller's own
+core, and the two take turns. This is common under a hypervisor, where a sleeping core looks
+unavailable.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from typing import Any
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A function and what it is called with. It must not raise: nobody would hear of it."""
+"""A function and its arguments. It must not raise, as nobody would notice."""
 
 Queue = SimpleQueue[Call | None]
 
@@ -35,12 +35,12 @@ Share = Callable[[Work, int, int], None]
 
 Ended = SimpleQueue[BaseException | None]
 
-# With less for each thread, handing out work costs more than it saves.
+# With less work for each thread, sharing costs more than it saves.
 _LEAST = 131072
 
 
 class Threads:
-    """So many threads, the caller's among them; by default one for each core."""
+    """A number of threads including the caller's, by default one for each core."""
 
     def __init__(self, count: int | None) -> None:
         if isinstance(count, bool) or not isinstance(count, int | None):
@@ -53,8 +53,8 @@ class Threads:
     @property
     def helpers(self) -> "Helpers":
         """The threads beside the caller's."""
-        # Threads do not live on in a forked child: it makes its own. Both are set at once,
-        # for several threads of a child may come first.
+        # A forked child has no threads and makes its own. Both are set at once, as several
+        # of its threads may come first.
         process, helpers = self._started
         if helpers is None or process != os.getpid():
             cores = _cores()
@@ -64,13 +64,13 @@ class Threads:
         return helpers
 
     def start(self, calls: Sequence[Call]) -> None:
-        """Have other threads call functions where there are any: not as Python ends."""
+        """Have other threads call functions, if there are any, as not during shutdown."""
         with suppress(RuntimeError):
             self.helpers.start(calls)
 
     def share(self, work: Work, count: int, cost: int) -> None:
         """Call ``work(start, stop)`` for parts of ``range(count)``, at the same time."""
-        # What each of them costs is counted in additions of numbers in the cache.
+        # Their cost is counted in additions of numbers in the cache.
         least = -(-_LEAST // max(cost, 1))
         parts = min(self.count, count // least)
         if parts < 2:
@@ -79,8 +79,8 @@ class Threads:
         left = deque(pairwise(count * part // parts for part in range(parts + 1)))
         ended: Ended = SimpleQueue()
         self.start([(_take, (left.pop, work, ended))] * (parts - 1))
-        # The caller waits only for parts that somebody has begun, so nothing stands still
-        # where helpers are busy, or none can be had, or one calls this itself.
+        # The caller waits only for parts that have begun, so that it does not block if
+        # helpers are busy, or missing, or one of them calls this itself.
         _take(left.popleft, work, ended)
         errors = [ended.get() for _ in range(parts)]
         for error in errors:
@@ -89,7 +89,7 @@ class Threads:
 
 
 def _take(next_part: Callable[[], tuple[int, int]], work: Work, ended: Ended) -> None:
-    """Do parts until there is none left, and tell of each how it ended."""
+    """Do parts until none is left, and report how each ended."""
     with suppress(IndexError):
         while True:
             part = next_part()
@@ -102,7 +102,7 @@ def _take(next_part: Callable[[], tuple[int, int]], work: Work, ended: Ended) ->
 
 
 def _cores() -> Sequence[int]:
-    # Which cores a process may use, only some systems tell.
+    # Only some systems know which cores a process may use.
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return range(os.cpu_count() or 1)
@@ -112,7 +112,7 @@ class Helpers:
     """Threads that end with this object, or with the process."""
 
     def __init__(self, count: int, cores: Sequence[int] = ()) -> None:
-        # Python 3.11 would start one, and wait for ever until it runs.
+        # Python 3.11 would wait for ever for a new thread.
         if sys.is_finalizing():
             raise RuntimeError("no thread can be started while Python shuts down")
         places: list[int | None] = [*cores] if cores and _CORE else [None] * count
@@ -129,8 +129,8 @@ class Helpers:
                 name=f"lookahead-ref-{place}",
                 daemon=True,
             ).start()
-            # They hold the queue and not this object, or it would never end. When the
-            # process ends they are needed until the last moment.
+            # They refer to the queue, not to this object, which could never end otherwise.
+            # At the end of the process they are needed until the last moment.
             weakref.finalize(self, queue.put, None).atexit = False
 
     def start(self, calls: Sequence[Call]) -> None:
@@ -151,15 +151,15 @@ def _serve(queue: Queue, core: int | None) -> None:
     while (call := queue.get()) is not None:
         work, arguments = call
         work(*arguments)
-        del call, work, arguments  # arrays, which a thread that waits would keep
+        del call, work, arguments  # a waiting thread would keep arrays
 
 
 def _which_core() -> Any:
     if not hasattr(os, "sched_setaffinity"):
         return None
-    # It holds Python's lock, for to give it away takes longer.
+    # Keeps Python's lock, as releasing it takes longer.
     return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
 
 
 _CORE = _which_core()
-"""Tells the core that runs the caller; None where the system does not."""
+"""Returns the caller's core; None if the system cannot."""

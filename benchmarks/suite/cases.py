@@ -1,4 +1,4 @@
-"""What is measured: optimizers, parameters, and how many bytes an update must move."""
+"""The measured optimizers and parameters, and the bytes that an update must move."""
 
 from collections.abc import Iterator
 from math import prod
@@ -39,7 +39,7 @@ def traffic(
 
 
 def _resnet50() -> Iterator[tuple[int, ...]]:
-    """Yield the shapes of a ResNet-50's parameters, as torchvision's has them."""
+    """Yield the shapes of the parameters of torchvision's ResNet-50."""
     yield from ((64, 3, 7, 7), (64,), (64,))
     inputs = 64
     for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
@@ -64,7 +64,7 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
 
 
 def shapes(parameters: str) -> list[tuple[int, ...]]:
-    """Return the shapes of a set in `SHAPES`, or of one array of so many elements."""
+    """Return the shapes of a set in `SHAPES`, or of one array of a size."""
     return SHAPES[parameters] if parameters in SHAPES else [(int(float(parameters)),)]
 
 

@@ -52,10 +52,10 @@ def functional(optimizer: str, parameters: str, grads: Arrays) -> Contestant:
 
 
 def limit(optimizer: str, grads: Arrays, *, synchronized: bool = False) -> Contestant:
-    """Make a loop with an update's reads and writes, and none of its arithmetic.
+    """Make a loop with an update's reads and writes, but without its arithmetic.
 
-    Each array that the update writes takes what another one holds. One addition brings in
-    the gradient, which would not be read otherwise.
+    Each array that the update writes receives another one's values. One addition reads the
+    gradient.
     """
     written = 1 + SLOTS[optimizer] + synchronized
     moved = [(number, number + 1) for number in range(written - 1)]
@@ -66,7 +66,7 @@ def limit(optimizer: str, grads: Arrays, *, synchronized: bool = False) -> Conte
 
 
 def copy(grads: Arrays) -> Contestant:
-    """Make a copy from array to array by the loop that makes updates."""
+    """Make a copy between arrays by the loop of updates."""
     return _loop(Program(2, 0, (), ((0, 1),)), grads)
 
 
@@ -85,7 +85,7 @@ def _loop(program: Program, source: Arrays) -> Contestant:
 
 
 def library_copy(grads: Arrays) -> Contestant:
-    """Make a copy by the library of the arrays: CUDA's, for CuPy's."""
+    """Make a copy by the arrays' library: CUDA's for CuPy."""
     xp = namespace(next(iter(grads.values())))
     zeros = (np.zeros(each.shape, np.float32) for each in grads.values())
     targets = [settings.EXECUTOR.from_host(each) for each in zeros]
@@ -98,7 +98,7 @@ def library_copy(grads: Arrays) -> Contestant:
 
 
 def _torch(optimizer: str, parameters: str, grads: Arrays, **how: bool) -> Any:
-    """Make a PyTorch optimizer where the gradients are."""
+    """Make a PyTorch optimizer on the gradients' device."""
     import torch
 
     tensors = []
@@ -132,7 +132,7 @@ def _wrapped(
 
 
 def snoo(parameters: str, grads: Arrays, k: int) -> Contestant:
-    """Make SNOO as it is published: pseudo-gradients in `.grad`, stepped on by PyTorch."""
+    """Make SNOO as published: pseudo-gradients in `.grad`, and a step of PyTorch."""
     import torch
 
     inner = _torch("adam", parameters, grads, fused=True)
@@ -221,16 +221,16 @@ LOOKAHEAD: dict[str, Callable[..., list[Contestant]]] = {
     "pytorch_optimizer over fused": partial(_wrapped, _pytorch_optimizer),
     "timm over fused": partial(_wrapped, _timm),
 }
-"""Others' Lookahead with k = 5, as users would run it to be fast."""
+"""Others' Lookahead with k = 5, used in its fastest way."""
 
 
 def peer(name: str, optimizer: str, parameters: str, grads: Arrays) -> list[Contestant]:
-    """Make another implementation, or its variants, of which the fastest counts."""
+    """Make another implementation, or its variants; the fastest counts."""
     try:
         made = (PLAIN | LOOKAHEAD)[name](optimizer, parameters, grads)
         for each in made:
             each.step()
-    # Whatever keeps it from running here, the others can be compared.
+    # If it cannot run here for any reason, compare the others.
     except Exception as error:
         raise NotImplementedError(f"{name} does not run here: {error}") from error
     return made

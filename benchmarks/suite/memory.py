@@ -1,4 +1,4 @@
-"""Memory that a run holds at most."""
+"""Peak memory of a run."""
 
 import lookahead_ref as la
 
@@ -29,5 +29,5 @@ class Peak:
             for _ in range(4):
                 stepper.step(grads)
 
-        run()  # what a compiler holds is no part of a run
+        run()  # first, as compiling needs memory too
         return (settings.PEAK(run) - copies * 4 * elements(self.parameters)) / 1e6

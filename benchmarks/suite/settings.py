@@ -1,7 +1,7 @@
-"""Where and how much is measured; three environment variables say it.
+"""Settings of the measurements, by three environment variables.
 
-``LOOKAHEAD_BENCHMARK_BACKEND`` names what makes the updates: ``numba``, or ``cupy`` for a
-GPU. ``LOOKAHEAD_BENCHMARK_QUICK`` makes everything small, and the figures mean little.
+``LOOKAHEAD_BENCHMARK_BACKEND`` names the backend: ``numba``, or ``cupy`` for a GPU.
+``LOOKAHEAD_BENCHMARK_QUICK`` makes everything small, so that figures mean little.
 ``LOOKAHEAD_BENCHMARK_DATA`` names a folder of real data for whole runs.
 """
 
@@ -18,12 +18,12 @@ EXECUTOR: Any = la.backend.load(os.environ.get("LOOKAHEAD_BENCHMARK_BACKEND", "n
 QUICK = bool(os.environ.get("LOOKAHEAD_BENCHMARK_QUICK"))
 DATA = Path(found) if (found := os.environ.get("LOOKAHEAD_BENCHMARK_DATA")) else None
 
-# What runs on a device, the device must time: on the host, a call returns at once.
+# The device must time its own work, as calls return at once on the host.
 ON_DEVICE = hasattr(EXECUTOR, "seconds") and hasattr(EXECUTOR, "peak")
 CLOCK = EXECUTOR.seconds if ON_DEVICE else wall
 PEAK = EXECUTOR.peak if ON_DEVICE else traced
 
-# Elements of one array: `LARGE` fits in no cache, and of `BEYOND` hardly a part does.
+# Elements of one array: `LARGE` exceeds the caches, `BEYOND` by far.
 if QUICK:
     LARGE, BEYOND, LARGEST = "1e5", "2e5", "2e5"
 elif ON_DEVICE:
@@ -40,10 +40,10 @@ SIZES = (
 TURNS = 3 if QUICK else 11
 TURNS_IF_CLOSE = 3 if QUICK else 21
 SECONDS = 0.001 if QUICK else 0.03
-"""How long a turn lasts at least."""
+"""The least duration of a turn."""
 
 
 def arrays(parameters: str, seed: int) -> dict[str, Any]:
-    """Make arrays where updates are made."""
+    """Make arrays on the backend."""
     made = cases.arrays(parameters, seed)
     return {name: EXECUTOR.from_host(array) for name, array in made.items()}

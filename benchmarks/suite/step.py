@@ -1,4 +1,4 @@
-"""A step: beside others, what Lookahead adds, and beside what memory allows."""
+"""A step compared with others', with its inner steps, and with the limit of memory."""
 
 import math
 import statistics
@@ -66,13 +66,13 @@ class Peers:
         self.entries = beside(name, optimizer, parameters)
 
     def track_ratio(self, parameters, optimizer, name):
-        # Plain steps are close together, wrapped ones are not.
+        # Plain steps take similar times, wrapped ones do not.
         turns = settings.TURNS_IF_CLOSE if name in PLAIN else settings.TURNS
         return of_the_fastest(self.entries, turns)
 
 
 class Calls:
-    """A step of parameters so small that only calls cost something."""
+    """A step of tiny parameters, which measures calls."""
 
     params = (NAMES, [*PLAIN, "optax.lookahead, jit, donated"])
     param_names = ("optimizer", "peer")
@@ -167,7 +167,7 @@ class Bandwidth:
 
 
 class Loops:
-    """How fast a loop moves memory that computes nothing."""
+    """The bandwidth of a loop without computation."""
 
     params = ["copy", *NAMES]
     param_names = ("reads and writes of",)
@@ -183,7 +183,7 @@ class Loops:
 
 
 class Growth:
-    """How the time of a step grows, where caches are of no use."""
+    """The growth of a step's time beyond the caches."""
 
     params = ["sgd", "adam"]
     param_names = ("optimizer",)

@@ -1,8 +1,8 @@
-"""Contestants take turns, so that what slows the machine for a while slows all of them.
+"""Contestants take turns, so that a slow phase of the machine affects all of them.
 
-A turn is a pause, a call that is not timed, and the calls that are. In the pause the
-threads of the one before fall asleep, some of which spin for a while; the call that is not
-timed brings back what they drove out of the caches.
+A turn is a pause, an untimed call, and timed calls. During the pause the previous
+contestant's threads fall asleep, some of which spin for a while; the untimed call fills the
+caches again.
 """
 
 import statistics
@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 class Contestant(NamedTuple):
     step: Callable[[], object]
     cycle: int = 1
-    """Only multiples of so many steps are timed."""
+    """Only multiples of this number of steps are timed."""
 
 
 def wall(run: Callable[[], object]) -> float:
-    """Measure by the host's clock how many seconds something takes."""
+    """Measure the seconds of something by the host's clock."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def traced(run: Callable[[], object]) -> int:
-    """Measure how many bytes of the host's memory Python and NumPy hold at most."""
+    """Measure the peak bytes of Python and NumPy in host memory."""
     tracemalloc.start()
     run()
     peak = tracemalloc.get_traced_memory()[1]
@@ -42,9 +42,9 @@ def take_turns(
     clock: Callable[[Callable[[], object]], float],
     pause: float = 0.005,
 ) -> list[list[float]]:
-    """Return for each contestant the seconds of a step, one number a turn.
+    """Return each contestant's seconds per step, a number for each turn.
 
-    A turn lasts `seconds` at least.
+    A turn lasts at least `seconds`.
     """
 
     def timed(each: Contestant, count: int) -> float:
@@ -74,7 +74,7 @@ def fastest(times: Sequence[list[float]]) -> list[float]:
 
 
 def samples(values: Sequence[float]) -> dict[str, Any]:
-    """Return numbers as asv's own timings do: it takes their median and quartiles."""
+    """Return numbers like asv's own timings, so that it computes median and quartiles."""
     return {"samples": list(values), "number": 1}
 
 

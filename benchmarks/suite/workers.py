@@ -1,4 +1,4 @@
-"""The synchronization of two workers on MPI, beside what it cannot do without."""
+"""The synchronization of two workers on MPI, compared with its necessary parts."""
 
 import json
 import os
@@ -53,9 +53,9 @@ if comm.rank == 0:
 
 
 class Synchronization:
-    """A synchronization of two ranks, by an allreduce of as many bytes and an outer step.
+    """A synchronization of two ranks, divided by an equal allreduce and an outer step.
 
-    What the inner step alone takes is subtracted from the cycle of one step that is timed.
+    The time of the inner step alone is subtracted from that of a cycle of one step.
     """
 
     params = ([settings.LARGE], ["ordered", "allreduce"])

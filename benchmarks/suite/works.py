@@ -1,7 +1,4 @@
-"""Models that are trained beside those of other frameworks, and their data.
-
-Each framework's model is written as its documentation would have one write it.
-"""
+"""Models and their data, also as the documentation of PyTorch and of JAX would write them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -176,7 +173,7 @@ class LSTMWork:
 
 @dataclass(frozen=True)
 class AWDLSTMWork:
-    """The model of Table 3, at the length that its windows have most often."""
+    """The model of Table 3, at its most common window length."""
 
     hidden: int = 1150
     width: int = 400
@@ -203,7 +200,7 @@ class AWDLSTMWork:
         embedding = nn.Embedding(self.vocabulary, self.width)
         bias = nn.Parameter(torch.zeros(self.vocabulary))
         lstms = [nn.LSTM(a, b) for a, b in zip([self.width, *widths], widths, strict=False)]
-        # As the authors' program has it: what the layer multiplies by is no parameter.
+        # As in the authors' program: the multiplied weight is not a parameter.
         recurrent = [nn.Parameter(lstm.weight_hh_l0.detach()) for lstm in lstms]
         for lstm in lstms:
             del lstm.weight_hh_l0
@@ -241,7 +238,7 @@ class ResNetWork:
     """In each stage."""
     steps: int = 10
     channels_last: bool = False
-    """Whether PyTorch's pictures lie in memory in its faster order, not the default one."""
+    """Whether PyTorch's pictures have its faster memory order instead of the default."""
 
     @property
     def projects(self) -> bool:

@@ -17,12 +17,12 @@ from lookahead_ref.cli.terminal import (
     print_report,
     reported,
 )
+from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.settings import (
     CompareSettings,
     JobOptions,
     ReproduceSettings,
     SweepSettings,
-    command,
 )
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
             else:
                 typer.echo("\n".join([*arms, in_all]))
             raise typer.Exit
-    # Not the command as typed: this is what was chosen for its --budget.
+    # Not the command as typed, but with the settings chosen for its --budget.
     words = shlex.split(
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )

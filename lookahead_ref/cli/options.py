@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from lookahead_ref.cli.terminal import reported
-from lookahead_ref.experiments.settings import Option, options, parameter_name
+from lookahead_ref.experiments.options import Option, options, parameter_name
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 

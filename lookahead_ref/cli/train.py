@@ -16,7 +16,12 @@ from lookahead_ref.cli.terminal import (
     print_json,
     reported,
 )
-from lookahead_ref.experiments.settings import FolderOptions, TrainFolder, TrainSettings
+from lookahead_ref.experiments.settings import (
+    AXES,
+    FolderOptions,
+    TrainFolder,
+    TrainSettings,
+)
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.train import Prepared
@@ -107,7 +112,8 @@ def train(
                 )
                 prepared = training.prepare(settings)
                 if resume is None:
-                    _ = prepared.initial_weights  # what is wrong with the file shows now
+                    _refuse_unused(context, settings)
+                    _ = prepared.initial_weights  # errors in the file show now
             if where.dry_run:
                 if team.leads:
                     processes = team.size // len(team.here)
@@ -153,6 +159,19 @@ def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[st
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
+    """Refuse options that the optimizer or the schedule would ignore."""
+    from lookahead_ref.experiments.optimizers import has
+
+    name, outer = settings.optimizer, settings.outer
+    for option in (*AXES, "inner_state"):
+        of_groups = any(f"{option}=" in each for each in settings.groups)
+        if _is_given(context, option) and not (has(option, name, outer) or of_groups):
+            raise ValueError(f"{option} cannot be given with {name}, which has none")
+    if _is_given(context, "patience") and settings.schedule != "plateau":
+        raise ValueError(f"patience cannot be given with schedule {settings.schedule}")
 
 
 def _note(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The golden suite: vectors that tell any implementation what is wrong with it."""
+"""The golden suite: vectors that show any implementation its mistakes."""
 
 from lookahead_ref.conformance.judging import (
     Mismatch,

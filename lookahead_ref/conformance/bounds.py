@@ -1,21 +1,21 @@
-"""Numbers that carry a bound of their rounding error: where the tolerances come from.
+"""Numbers with a bound of their rounding error, which give the tolerances.
 
-The oracle is run on them, so that a tolerance belongs to the same formulas as the value.
+The oracle runs on them, so that a tolerance comes from the same formulas as the value.
 Each operation adds `ROUNDINGS` machine epsilons (one is an ulp at 1) of its largest operand
 or result, at least the smallest subnormal; what its operands carry goes through the
-operation itself, by absolute values. The bound therefore holds whatever the sequence of
+operation itself, by absolute values. The bound therefore holds for any sequence of
 roundings; in a closed loop it grows with the error amplification of the problem.
 
 Two epsilons, four times what one correct rounding costs, leave room for what correct
-programs do differently: phi + alpha (theta - phi), (1 - alpha) phi + alpha theta or adding
-a delta; fused multiply-add; a product with a reciprocal; moments as m + (1 - beta) (g - m).
-That hyperparameters, 1 - beta and 1 - beta^t are rounded to, or evaluated in, the working
-precision is carried by the numbers themselves.
+programs may do differently: phi + alpha (theta - phi), (1 - alpha) phi + alpha theta or
+adding a delta; fused multiply-add; a product with a reciprocal; moments as m + (1 - beta)
+(g - m). The numbers themselves account for hyperparameters, 1 - beta and 1 - beta^t that
+are rounded to, or evaluated in, the working precision.
 
-Models need sums, whose order no program promises, and functions besides. A sum of n terms
-loses n - 1 times what an addition does, of the *sum of the sizes* of its terms: that bounds
-every order, and fused multiply-adds. A function loses `FUNCTION` machine epsilons of its
-value, as vectorised ones do; a sigmoid of 1/2 at least, as it may be made of tanh.
+Models also need sums, in any order, and functions. A sum of n terms loses n - 1 times as
+much as an addition, relative to the *sum of the sizes* of its terms, which bounds every
+order and fused multiply-adds. A function loses `FUNCTION` machine epsilons of its value, as
+vectorised ones may; a sigmoid, which may use tanh, of at least 1/2.
 """
 
 import math
@@ -28,7 +28,7 @@ import mpmath
 
 from lookahead_ref.conformance.oracle import Exact
 
-# Machine epsilons that may be lost; at the level ``gpu`` so many more.
+# Machine epsilons that may be lost, and additional ones at the level ``gpu``.
 ROUNDINGS = 2.0  # by each operation
 FUNCTION = 4.0  # by exp, log, tanh or a sigmoid
 GPU_DIVISION = 2.5  # by a division or a square root
@@ -41,25 +41,25 @@ _FORMATS = {  # machine epsilon, smallest normal, smallest and largest number
     "float64": (2.0**-52, 2.0**-1022, 2.0**-1074, sys.float_info.max),
 }
 
-# Correctly rounded, so that tolerances are the same wherever they are made.
+# Correctly rounded, so that tolerances are the same on all machines.
 _context = mpmath.MPContext()
 _context.prec = 80
 
 
 @dataclass(frozen=True)
 class _Losses:
-    """What is lost in a format at a level: relative to the operand, or absolute."""
+    """Losses in a format at a level, relative to the operand or absolute."""
 
     rounding: float
     division: float
     function: float
-    normal: float  # what is smaller may be flushed
+    normal: float  # smaller numbers may be flushed
     floor: float
     flush: float
-    largest: float  # what is larger overflows
+    largest: float  # larger numbers overflow
 
     def made(self, middle: float, radius: float, operand: float, loss: float) -> "Bounded":
-        """Add what one operation loses; `operand` is its largest operand or result."""
+        """Add the loss of one operation; `operand` is its largest operand or result."""
         size = abs(middle)
         if size > self.largest:
             return Bounded(math.copysign(math.inf, middle), 0.0, self)
@@ -70,10 +70,10 @@ class _Losses:
 
 
 class Bounded:
-    """A number, and a bound of the error with which a program computes it."""
+    """A number, and a bound of a program's error in it."""
 
     __slots__ = ("losses", "middle", "radius")
-    # Float64 is enough for the number, since only the bound is wanted.
+    # Float64 is enough for the number, as only the bound is used.
 
     def __init__(self, middle: float, radius: float, losses: _Losses) -> None:
         self.middle = middle
@@ -84,7 +84,7 @@ class Bounded:
         return other if isinstance(other, Bounded) else Bounded(other, 0.0, self.losses)
 
     def is_zero(self) -> bool:
-        """Return whether this is zero without any error: nothing is lost with it."""
+        """Return whether this is exactly zero, so that operations lose nothing."""
         return self.middle == 0.0 and self.radius == 0.0
 
     def __add__(self, other: "Bounded | float") -> "Bounded":
@@ -151,8 +151,8 @@ class Bounded:
 class Bounding:
     """The arithmetic of `Bounded` numbers for a format and a level."""
 
-    # ``strict`` admits correctly rounded operations in any correct order, ``gpu`` moreover
-    # divisions and square roots of 2.5 ulps and subnormal numbers flushed to zero.
+    # ``strict`` allows correctly rounded operations in any correct order; ``gpu`` also
+    # divisions and square roots with 2.5 ulps, and subnormal numbers flushed to zero.
 
     def __init__(self, dtype: str, level: str) -> None:
         epsilon, normal, smallest, largest = _FORMATS[dtype]
@@ -188,7 +188,7 @@ class Bounding:
         return self._losses.made(middle, radius, middle, self._losses.division)
 
     def total(self, terms: Sequence[Bounded]) -> Bounded:
-        # Nothing is lost with what is zero whatever the rounding.
+        # Exact zeros lose nothing.
         terms = [term for term in terms if not term.is_zero()]
         if not terms:
             return self.number(0.0)
@@ -202,7 +202,7 @@ class Bounding:
 
     def largest(self, values: Sequence[Bounded]) -> Bounded:
         """Return the largest number, as exact."""
-        # It is subtracted where nothing depends on what is subtracted.
+        # Nothing depends on it: it is only subtracted.
         return self.number(max(each.middle for each in values))
 
     def exp(self, value: Bounded) -> Bounded:
@@ -213,7 +213,7 @@ class Bounding:
     def log(self, value: Bounded) -> Bounded:
         middle = float(_context.log(value.middle))
         radius = value.radius / (value.middle - value.radius)
-        # Of what came out, which is farther from zero than the middle, if that is at zero.
+        # Relative to the result, which is not zero even if the middle is.
         operand = abs(middle) + radius
         return self._losses.made(middle, radius, operand, self._losses.function)
 
@@ -230,7 +230,7 @@ class Bounding:
         return self._losses.made(middle, radius, max(middle, 0.5), self._losses.function)
 
     def positive(self, value: Bounded) -> bool:
-        """Return whether a number is above zero, which its error must not leave open."""
+        """Return whether a number is above zero, or raise if its error leaves that open."""
         if value.radius and abs(value.middle) <= value.radius:
             raise ValueError(
                 "the sign of a number is open: a rectifier could go either way"

@@ -27,7 +27,7 @@ from lookahead_ref.conformance.bugs.public_versions import (
     ReadsBitsSwapped,
     WritesBitsSwapped,
 )
-from lookahead_ref.conformance.bugs.simulation import Edit, Watch
+from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
 from lookahead_ref.conformance.edits import edits_for
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
@@ -36,6 +36,7 @@ Bugs = frozenset[type[Bug]]
 
 _REFERENCE = "reference"
 _RANK = {bug: place for place, bug in enumerate(KNOWN)}
+_NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
 
 
 def _rank(bug: type[Bug]) -> int:
@@ -59,7 +60,7 @@ _AT_ONCE, _SAMPLE, _KEPT = 2, 6, 8
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many seconds
 # of the processor; so many that explain it equally are told.
-_SECONDS, _TOLD = 10.0, 3
+_SECONDS, _TOLD = 8.0, 3
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,11 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         return [search.told(None, telling, found, single=single)]
     # Of the whole, edits alone or beside what explains some of it already.
     bases = list(dict.fromkeys([*search.supposed, *found]))
-    if edits := search.edited(bases, telling, single=False):
-        return [search.told(None, telling, edits, single=False)]
+    # Where all of float64 fails, it may be computed in float32 besides.
+    fine = [result.status for result in telling if result.dtype == "float64"]
+    for coarse in (False, True) if single and "passed" not in fine else (False,):
+        if edits := search.edited(bases, telling, single=coarse):
+            return [search.told(None, telling, edits, single=coarse)]
     parts = [search.told(None, telling, [], single=False)]
     for name, part in failing.items() if len(failing) > 1 else ():
         if name in explained:
@@ -220,6 +224,10 @@ class _DiffersError(ValueError):
     """A simulation has left what was observed."""
 
 
+class _BrokenError(_DiffersError):
+    """An edit cannot run."""
+
+
 class _Search:
     """Sets of bugs beside what is observed; nothing is simulated twice."""
 
@@ -235,6 +243,7 @@ class _Search:
             known = [(*each, convention) for each in known for convention in NO_GRADIENT]
         self.until: float | None = None  # by the processor's clock, when edits are given up
         self.limited = False
+        self._broken: set[type[Bug]] = set()
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
 
@@ -400,18 +409,57 @@ class _Search:
         order = [*some[0], *some[1], *plain]
         found: list[Bugs] = []
         partly: list[Bugs] = []
-        for edit in edits_for(failed[0].case.data):
+        for edits in edits_for(failed[0].case.data):
+            if not self._broken.isdisjoint(edits[0].__mro__[1:]):
+                continue
             for base in bases:
-                bugs = base | {edit}
-                if all(self.same(bugs, each, single) for each in order):
+                bugs = base.union(edits)
+                if any(some < bugs for some in found):
+                    continue
+                if edits[0].fitted is not None:
+                    bugs = self._fitted(base, edits[0], failed)
+                if bugs and all(self.same(bugs, each, single) for each in order):
                     whole = self.whole([bugs], results, single=single)
-                    (found if whole else partly).append(bugs)
+                    # One sentence may be true of several places.
+                    says = {each.says for some in found for each in some}
+                    if not says.issuperset(edit.says for edit in edits):
+                        (found if whole else partly).append(bugs)
             if len(found) >= _TOLD:
                 break
             if time.process_time() > self.until:
                 self.limited = True
                 break
         return (found or partly)[:_TOLD]
+
+    def _fitted(self, base: Bugs, edit: type[Edit], failed: Sequence[Result]) -> Bugs:
+        """Find an edit's constant from one check; return nothing if it has none."""
+        exact = [each for each in failed if each.dtype == "float64"]
+        result = (exact or failed)[0]
+        if result.verdict is None or edit.fitted is None:
+            return frozenset()
+        first, fitted = result.verdict.mismatches[0], edit.fitted
+
+        def missed(constant: float) -> float:
+            bugs = base | {fitted(constant)}
+            found = _simulated(result.case, bugs, lambda *_: None) or {}
+            steps, values = found[first.where]
+            return float(values[steps == first.step, first.element][0]) - first.got
+
+        try:
+            a, b = 1.0, 0.5
+            at_a, at_b = missed(a), missed(b)
+            for _ in range(8):
+                if at_a == at_b or abs(at_b) < 1e-13 * abs(first.got):
+                    break
+                a, b, at_a = b, b - at_b * (b - a) / (at_b - at_a), at_b
+                at_b = missed(b)
+        except (_DiffersError, KeyError, ArithmeticError, IndexError):
+            return frozenset()
+        near = float(f"{b:.3g}")
+        constant = near if abs(near - b) < 1e-4 * abs(b) else b
+        if not abs(constant) < 1e9 or abs(at_b) > 1e-5 * abs(first.got):
+            return frozenset()
+        return base | {fitted(constant)}
 
     # Whether a set explains a check.
 
@@ -424,7 +472,8 @@ class _Search:
         """Return the bugs that can show in a case, in their order."""
         found = self._known.get(id(case))
         if found is None:
-            found = {bug: None for bug in KNOWN if bug.applies(case.data)}
+            met = {need for need in _NEEDS if has(need, case.data)}
+            found = {bug: None for bug in KNOWN if met.issuperset(bug.needs)}
             self._known[id(case)] = found
         return found
 
@@ -458,6 +507,9 @@ class _Search:
             rows = self._once((id(result), swapped, "rows"), lambda: _rows(observed))
             try:
                 simulated = _simulated(case, bugs, _watch(rows, slack, dtype))
+            except _BrokenError:
+                self._broken |= bugs
+                return False
             except _DiffersError:
                 return False
             self._done[case.id, bugs] = simulated
@@ -484,7 +536,7 @@ def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         return None
     except Exception as error:  # an edit may name what is not there
         if any(issubclass(bug, Edit) for bug in bugs):
-            raise _DiffersError from error
+            raise _BrokenError from error
         raise
 
     def flat(tensors: oracle.Tensors) -> Float64Array:

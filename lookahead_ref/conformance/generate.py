@@ -1,4 +1,4 @@
-"""Build the vector files: planned cases, expected values, tolerances and flags."""
+"""Builds the vector files: cases, expected values, tolerances and flags."""
 
 import hashlib
 import json
@@ -21,17 +21,17 @@ from lookahead_ref.conformance.bugs import (
     Bug,
     simulate,
 )
+from lookahead_ref.conformance.case_building import PlannedCase
 from lookahead_ref.conformance.judging import distances
-from lookahead_ref.conformance.optimizer_cases import PlannedCase
 from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, Step, bits
 from lookahead_ref.conformance.vectors import Format, decode
 
 VISIBLE = 64.0
-"""A flag means that a bug is off by at least so many tolerances, of the widest kind."""
+"""A flag means that a bug's error is at least this many of the widest tolerances."""
 
 Margins = Mapping[str, Mapping[str, float]]
 Bounds = Mapping[str, Mapping[str, Any]]
-"""By precision and level what the oracle makes of numbers that carry a bound."""
+"""The oracle's results in numbers with error bounds, by precision and level."""
 
 
 def build() -> dict[str, bytes]:
@@ -71,7 +71,7 @@ def build() -> dict[str, bytes]:
 
 
 def write(folder: Path) -> list[str]:
-    """Write the files into a folder, remove those that are no more; return what changed."""
+    """Write the files to a folder, remove others; return the changed ones."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
     files = build()
     changed = []
@@ -105,7 +105,7 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
             for each in CONVENTIONS
             if each.applies(case) and "overflow" not in conditions
         ]
-        # A variant that makes no difference here needs no outcome of its own.
+        # A variant without a difference needs no outcome.
         outcomes[1:] = [each for each in outcomes[1:] if _fast(each) != _fast(reference)]
     case["outcomes"] = outcomes
     if conditions and conditions != ["subnormal"]:
@@ -137,7 +137,7 @@ def _outcome(case: PlannedCase, name: str, variant: type[Bug] | None) -> dict[st
 
 
 def complete_model(case: PlannedCase) -> PlannedCase:
-    """Add to a case of models what it expects: loss, gradients, and what is carried."""
+    """Add to a case of models its expected loss, gradients and carried state."""
     exact = models.run(case)
     bounds = _table(case["dtypes"], lambda *which: models.run(case, Bounding(*which)))
     expected = {
@@ -159,7 +159,7 @@ def _named(expected: Any, bounds: Bounds, of: str) -> list[dict[str, Any]]:
 
 
 def _quantity(expected: Any, bounds: Bounds, of: str, key: Any = None) -> dict[str, Any]:
-    """Write what is expected of an attribute, or of an entry of it."""
+    """Write the expected values of an attribute, or of an entry in it."""
 
     def numbers(result: Any) -> Any:
         found = getattr(result, of) if key is None else getattr(result, of)[key]
@@ -174,7 +174,7 @@ def _quantity(expected: Any, bounds: Bounds, of: str, key: Any = None) -> dict[s
 
 
 def _each(function: Callable[..., Any], *values: Any) -> Any:
-    """Call a function with numbers, or with those that have the same place in lists."""
+    """Call a function with numbers, or elementwise with nested lists of them."""
     if not isinstance(values[0], list):
         return function(*values)
     return [_each(function, *each) for each in zip(*values, strict=True)]
@@ -186,7 +186,7 @@ def nearest_float(number: Any) -> float:
     sign, mantissa, exponent, _ = number._mpf_
     if not mantissa:  # zero, or infinite
         return float(number)
-    # The division of whole numbers in Python is correctly rounded.
+    # Python's division of integers is correctly rounded.
     size = float(
         (int(mantissa) << exponent) if exponent > 0 else int(mantissa) / (1 << -exponent)
     )
@@ -194,7 +194,7 @@ def nearest_float(number: Any) -> float:
 
 
 def tolerance_of(value: float, bound: Any) -> float:
-    """Round a bound up to two digits; the expected value itself is rounded to float64."""
+    """Round a bound up to two digits, including the rounding of the value to float64."""
     if math.isinf(value):
         return 0.0
     size = bound.radius + abs(value) * 2.0**-53
@@ -206,14 +206,14 @@ def _fast(outcome: Mapping[str, Any]) -> list[Any]:
     return [step["fast"]["expected"] for step in outcome["steps"]]
 
 
-# How far bugs are off.
+# Errors of bugs.
 
 
 def margins(
     case: PlannedCase, steps: Sequence[Mapping[str, Any]], bug: type[Bug]
 ) -> Margins:
-    """Measure by how many tolerances a bug is off at most; nothing if it does not apply."""
-    # In what any program shows: fast weights, and the weights that are evaluated.
+    """Return a bug's largest error in tolerances; nothing if it does not apply."""
+    # Measured in what every program shows: fast and evaluated weights.
     if not bug.applies(case):
         return {}
     seen = simulate(case, Double(), [bug])

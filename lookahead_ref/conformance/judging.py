@@ -1,4 +1,4 @@
-"""Compare what a program did with what a case expects: |got - expected| <= tolerance."""
+"""Compares a program's values with those of a case: |got - expected| <= tolerance."""
 
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,46 +28,46 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass
 class Trajectory:
-    """What a program showed after each step.
+    """A program's values after each step.
 
-    Arrays are float64, of shape (elements,): all tensors one after the other.
+    Arrays are float64, of shape (elements,): all tensors concatenated.
     """
 
     fast: list[Float64Array] = field(default_factory=list)
     """The fast weights after each step."""
     slow: list[list[Float64Array]] = field(default_factory=list)
-    """The slow weights of each Lookahead, the outermost first; empty if not shown."""
+    """The slow weights of each Lookahead, the outermost first; empty if hidden."""
     slots: list[dict[str, Float64Array]] = field(default_factory=list)
-    """The inner optimizer's slots by name, those that are shown."""
+    """The visible slots of the inner optimizer by name."""
 
 
 @dataclass
 class Observation:
-    """All that was observed of a case."""
+    """A program's values in a case."""
 
     steps: Trajectory = field(default_factory=Trajectory)
-    """From start to end without a break."""
+    """The uninterrupted run."""
     resumed: Trajectory | None = None
-    """After the save point, in a new process."""
+    """The steps after the save point, in a new process."""
     evaluations: dict[int, Float64Array] = field(default_factory=dict)
-    """Step, counted from 1, to the weights that the program evaluates there."""
+    """Step, counted from 1, to the weights evaluated there."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """An element of a quantity that is farther than its tolerance from what is expected."""
+    """An element of a quantity that exceeds its tolerance."""
 
     where: str
     """``fast weights``, ``slow weights``, a slot, each perhaps after loading; of a model
     ``loss``, ``gradient layer1.bias``, ``layer1.cell``, ..."""
     step: int
-    """The step, counted from 1; a model has one."""
+    """The step, counted from 1; 1 for a model."""
     element: int
     """The element, counted from 0 through all tensors of the quantity."""
     expected: float
     got: float
     distance: float
-    """How far both are apart, in tolerances; infinite where no finite number says it."""
+    """Their distance in tolerances, which may be infinite."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Verdict:
     """Whether a program passes a case."""
 
     outcome: str
-    """The outcome that it follows, or comes nearest to."""
+    """The outcome that it follows, or the closest one."""
     follows: tuple[str, ...]
-    """All outcomes that it follows: where a case cannot tell them apart, several."""
+    """All outcomes that it follows; several if the case does not distinguish them."""
     mismatches: tuple[Mismatch, ...]
-    """For each quantity that fails, the first element, the earliest first."""
+    """The first failing element of each failing quantity, the earliest first."""
     largest: float
     """The largest distance of all, in tolerances."""
 
@@ -91,7 +91,7 @@ class Verdict:
 def distances(
     got: Float64Array, expected: Float64Array, tolerance: Float64Array
 ) -> Float64Array:
-    """Measure in tolerances: infinite where only one of both is finite."""
+    """Return distances in tolerances, infinite if only one of both is finite."""
     with np.errstate(all="ignore"):
         distance = np.abs(got - expected) / tolerance
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
@@ -106,43 +106,43 @@ def within(
     Parameters
     ----------
     got : ndarray
-        The values, elements of all tensors one after the other.
+        The values, elements of all tensors concatenated.
     expected : Expected
-        What is expected, such as ``case.outcomes[0].fast``.
+        The expected values, such as ``case.outcomes[0].fast``.
     step : int
         The step, counted from 1.
     dtype : {"float32", "float64"}
-        The precision that they were computed in.
+        The precision of the computation.
     level : {"strict", "gpu"}, default: "strict"
-        What is admitted.
+        The tolerances.
 
     Returns
     -------
     bool
-        Whether each is within its tolerance.
+        Whether all are within their tolerances.
     """
     tolerance = expected.tolerance[dtype, level][step - 1]
     return bool(np.all(distances(got, expected.values[step - 1], tolerance) <= 1.0))
 
 
 def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> Verdict:
-    """Compare what was observed of a case with its outcomes.
+    """Compare a program's values in a case with its outcomes.
 
     Parameters
     ----------
     case : Case
         The case.
     seen : Observation
-        What was observed.
+        The program's values.
     dtype : {"float32", "float64"}
         The precision that the program worked in.
     level : {"strict", "gpu"}, default: "strict"
-        What is admitted.
+        The tolerances.
 
     Returns
     -------
     Verdict
-        The verdict on the outcome that it follows; failing that, on the one that it
+        The verdict for the outcome that it follows or, if none, for the one that it
         followed for the longest.
     """
     verdicts = [_against(case, outcome, seen, dtype, level) for outcome in case.outcomes]
@@ -178,12 +178,12 @@ def _against(
 def shown(
     case: Case, seen: Observation
 ) -> Iterator[tuple[str, dict[str, dict[int, Float64Array]]]]:
-    """Yield what was shown by name and step; the same ``" after loading"``; evaluations."""
+    """Yield visible values by name and step, also those after loading and evaluations."""
     parts = [("", 1, seen.steps)]
     if seen.resumed is not None and case.save_after is not None:
         parts.append((" after loading", case.save_after + 1, seen.resumed))
     for suffix, first, trajectory in parts:
-        # A program that makes slots or slow weights late has nothing to show before.
+        # A program may create slots or slow weights late.
         found = {"fast weights": dict(enumerate(trajectory.fast, start=first))}
         for step, levels in enumerate(trajectory.slow, start=first):
             for level, each in enumerate(levels):
@@ -200,14 +200,14 @@ def shown(
 
 
 class ModelAnswer(NamedTuple):
-    """What a model makes of a golden case."""
+    """A model's answer to a golden case."""
 
     loss: Any
     """A number."""
     gradients: Arrays
-    """Array by the parameter's name; those that are not there are not compared."""
+    """Arrays by the parameter's name; missing ones are not compared."""
     carried: Arrays = MappingProxyType({})
-    """Array by name, such as ``layer1.cell``; likewise."""
+    """Arrays by name, such as ``layer1.cell``; missing ones are not compared."""
 
 
 def judge_model(
@@ -220,7 +220,7 @@ def judge_model(
     case : ModelCase
         The case.
     answer : ModelAnswer
-        What the model computed from `ModelCase.params` and `ModelCase.batch`.
+        The model's results for `ModelCase.params` and `ModelCase.batch`.
     dtype : {"float32", "float64"}
         The precision that it worked in.
     level : {"strict", "gpu"}
@@ -229,7 +229,7 @@ def judge_model(
     Returns
     -------
     list of Mismatch
-        Of each quantity that fails, the element that is farthest off.
+        For each failing quantity, the element with the largest error.
 
     Raises
     ------
@@ -286,7 +286,7 @@ class Result:
     verdict: Verdict | None = None
     seen: Observation | None = field(default=None, repr=False)
     frame: Mapping[str, str] | None = None
-    """The file, line, function and code at which it failed, where a program tells them."""
+    """The file, line, function and code of the error, if known."""
 
 
 _EXPECTATIONS = Format("lookahead-expectations", 1)
@@ -294,7 +294,7 @@ _FIELDS = {"case", "flag", "reason", "link"}
 
 
 Expectation = Mapping[str, str]
-"""A known failure, of one ``case`` or of all with a ``flag``: its reason and link."""
+"""A known failure of a ``case`` or of all with a ``flag``: its reason and link."""
 
 
 def covers(expectation: Expectation, result: Result) -> bool:
@@ -304,7 +304,7 @@ def covers(expectation: Expectation, result: Result) -> bool:
 
 
 def read_expectations(path: Path) -> list[Expectation]:
-    """Read a file of known failures, as `first_list` makes one."""
+    """Read a file of known failures, such as `first_list` makes."""
     place = f"--expect {path}"
     try:
         content = read_file(path)
@@ -313,7 +313,7 @@ def read_expectations(path: Path) -> list[Expectation]:
     entries = parse(place, content, _EXPECTATIONS).get("expected")
     if not isinstance(entries, list):
         raise ValueError(f"{place}: expected must be a list, got {reprlib.repr(entries)}")
-    # It judges by what is here.
+    # Not at the top, as own_inner imports this module.
     from lookahead_ref.conformance.own_inner import own_cases
 
     known = {
@@ -346,7 +346,7 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
 def stale(
     results: Sequence[Result], expectations: Iterable[Expectation]
 ) -> list[Expectation]:
-    """List the known failures whose cases were judged and all pass."""
+    """List the known failures whose cases were judged and now all pass."""
     found = []
     for each in expectations:
         states = {result.status for result in results if covers(each, result)}
@@ -356,7 +356,7 @@ def stale(
 
 
 def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
-    """Make a first list of known failures: all, with a reason to be replaced by hand."""
+    """List all failures as known, with a reason to be replaced by hand."""
     failed = dict.fromkeys(r.case.id for r in results if r.status == "failed")
     listed = [{"case": case, "reason": reason, "link": ""} for case in failed]
     name, version = _EXPECTATIONS

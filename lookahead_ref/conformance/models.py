@@ -1,12 +1,11 @@
 """The golden models: their cases, and a perceptron and an LSTM in 50-digit arithmetic.
 
-Where the expected loss and gradients come from. This file shares no code with the library;
-it is meant to be read beside the page of the golden models (``docs/conformance/models.md``)
-and to be right by inspection. That the closed forms are the gradients of the loss is tested
-by central differences. An id is never used again for another case.
+This file computes the expected loss and gradients, and shares no code with the library.
+Read it beside the page of the golden models (``docs/conformance/models.md``): it should be
+right by inspection. Central differences test the gradients. An id is never reused.
 
-A case is read as the files hold it. A vector is a list of numbers, a matrix the list of its
-rows. The arithmetic is a parameter, as in `lookahead_ref.conformance.oracle`.
+It reads cases of the vector files. A vector is a list of numbers, a matrix a list of rows.
+The arithmetic is a parameter, as in `lookahead_ref.conformance.oracle`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +61,7 @@ def _lstms() -> Iterator[dict[str, Any]]:
 
 
 FILES = {"mlp": _perceptrons, "lstm": _lstms}
-"""File, without its ending, to what yields its cases."""
+"""File name without ending to the function that yields its cases."""
 
 
 def perceptron_case(
@@ -157,11 +156,11 @@ def _text(label: str, steps: int, columns: int, vocabulary: int) -> list[list[in
 
 
 def _pick(label: str, count: int) -> int:
-    """Choose one of so many, as if at random."""
+    """Choose a number below `count`, as if at random."""
     return int(abs(noise(label, 1, scale=30)[0])) % count
 
 
-# What they compute.
+# The models.
 
 Case: TypeAlias = Mapping[str, Any]
 Vector: TypeAlias = list[Number]
@@ -172,7 +171,7 @@ class _Arithmetic(Protocol):
     """The numbers to compute with: they know ``+ - * /``."""
 
     def number(self, value: float) -> Number: ...
-    def total(self, terms: Sequence[Number]) -> Number: ...  # in whatever order
+    def total(self, terms: Sequence[Number]) -> Number: ...  # in any order
     def largest(self, values: Sequence[Number]) -> Number: ...
     def exp(self, value: Number) -> Number: ...
     def log(self, value: Number) -> Number: ...
@@ -199,33 +198,33 @@ class ModelExact:
 
 
 class LossAndGradients(NamedTuple):
-    """What a case computes."""
+    """The results of a case."""
 
     loss: Number  # mean cross entropy, in nats
     gradients: dict[str, Vector]  # by parameter, its elements row by row
-    carried: dict[str, Vector]  # what an LSTM hands on; empty for a perceptron
+    carried: dict[str, Vector]  # an LSTM's state; empty for a perceptron
 
 
 def run(case: Case, arithmetic: _Arithmetic | None = None) -> LossAndGradients:
-    """Compute a case; in 50 digits, if nothing else is said."""
+    """Compute a case, by default in 50 digits."""
     model = perceptron if case["model"]["kind"] == "mlp" else lstm
     return model(case, Parameters(case, arithmetic or ModelExact()))
 
 
 class Parameters:
-    """The parameters of a case, and the terms that their gradients are sums of."""
+    """The parameters of a case, and the terms of their gradients."""
 
     def __init__(self, case: Case, arithmetic: _Arithmetic) -> None:
         self.arithmetic = arithmetic
         self.total = arithmetic.total
         self.values = {p["name"]: self.read(p) for p in case["params"]}
-        # A gradient is a sum over examples or places in a text.
+        # A gradient is a sum over examples or positions in a text.
         self.terms: dict[str, list[list[list[Number]]]] = {
             name: [[[] for _ in row] for row in rows] for name, rows in self.values.items()
         }
 
     def read(self, tensor: Mapping[str, Any]) -> Matrix:
-        """Read a matrix, or a vector as one of one row."""
+        """Read a matrix, or a vector as a matrix of one row."""
         numbers = [self.arithmetic.number(value(bits)) for bits in tensor["values"]]
         columns = tensor["shape"][-1]
         return [numbers[i : i + columns] for i in range(0, len(numbers), columns)]
@@ -258,7 +257,7 @@ class Parameters:
         self, logits: Vector, label: int, count: int
     ) -> tuple[Number, Vector]:
         """Return the loss of one row, and the gradient of the mean over `count` rows."""
-        # Changes neither, and keeps an exponential from overflowing.
+        # Changes neither result, and prevents overflow.
         largest = self.arithmetic.largest(logits)
         z = [logit - largest for logit in logits]
         powers = [self.arithmetic.exp(each) for each in z]
@@ -312,7 +311,7 @@ def perceptron(case: Case, params: Parameters) -> LossAndGradients:
 
 
 def lstm(case: Case, params: Parameters) -> LossAndGradients:
-    """Embedding, layers of long short-term memory, softmax; one column after another."""
+    """Embedding, layers of long short-term memory, softmax; column by column."""
     batch = case["batch"]
     layers = range(1, case["model"]["layers"] + 1)
     carried = {p["name"]: params.read(p) for p in batch["carried"]}
@@ -350,7 +349,7 @@ def lstm(case: Case, params: Parameters) -> LossAndGradients:
 
 
 class _LstmStep(NamedTuple):
-    """A step of a layer of long short-term memory, as the way back needs it."""
+    """A step of a layer of long short-term memory, kept for the backward pass."""
 
     x: Vector
     hidden_before: Vector
@@ -385,7 +384,7 @@ def _forward(
 def _backward(
     params: Parameters, n: int, steps: list[_LstmStep], deltas: list[Vector]
 ) -> list[Vector]:
-    """Go back through time: from the outputs' gradients to the inputs'."""
+    """Backpropagate through time, from the outputs' gradients to the inputs'."""
     zero = params.arithmetic.number(0.0)
     units = len(steps[0].hidden)
     later_hidden, later_cell = [zero] * units, [zero] * units
@@ -414,7 +413,7 @@ def _backward(
 def _output(
     params: Parameters, tied: bool, x: Vector, label: int, count: int
 ) -> tuple[Number, Vector]:
-    """Return the loss of a place in the text, and the gradient of what led to it."""
+    """Return the loss at a position, and the gradient of the hidden state there."""
     if tied:  # the embedding, transposed
         weight = [list(row) for row in zip(*params.values["embedding.weight"], strict=True)]
     else:

@@ -1,23 +1,36 @@
-"""The cases of optimizers in the golden suite: which exist, why, and how they are built.
+"""The cases of optimizers in the golden suite.
 
-An id is never used again for another case: a case that changes takes a new id, and the id
-of one that goes is added to `RETIRED`. A new profile is an entry of `PROFILES` and a
-function in `FILES`. Every tensor is exact in float32, so that one case serves both
-precisions.
+An id is never reused: a changed case gets a new id, and the id of a removed one is added to
+`RETIRED`. A new profile is an entry of `PROFILES` and a function in `FILES`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
-from math import prod
 from typing import Any, TypeAlias
 
-from lookahead_ref.conformance.oracle import bits, noise, tensor
+from lookahead_ref.conformance.case_building import (
+    DUO,
+    NOT_SQUARE,
+    PAIR,
+    SEVERAL,
+    SINGLE,
+    PlannedCase,
+    Shapes,
+    adagrad,
+    adam,
+    build,
+    double_well,
+    given_tape,
+    heavy_ball,
+    lookahead,
+    nesterov,
+    quadratic,
+    sgd,
+    with_outer,
+)
 from lookahead_ref.conformance.protocol import Inner, Level
 
-PlannedCase: TypeAlias = dict[str, Any]
-Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
-Numbers: TypeAlias = Sequence[Sequence[float]]
 Cases: TypeAlias = Iterator[PlannedCase]
 
 RETIRED = (
@@ -26,7 +39,7 @@ RETIRED = (
     "inner-nesterov-decoupled",
     "inner-nesterov-decoupled-moving",
 )
-"""Ids of cases that there were."""
+"""Ids of removed cases."""
 
 PROFILES = {
     "wrapper": "Lookahead around SGD: start, period, outer update.",
@@ -46,192 +59,8 @@ PROFILES = {
 }
 
 
-# How a case is built.
-
-VECTOR: Shapes = {"w": (3,)}
-SINGLE: Shapes = {"w": (1,)}
-SEVERAL: Shapes = {"weight": (2, 2), "bias": (2,), "scale": ()}
-PAIR: Shapes = {"first": (2,), "second": (2,)}
-DUO: Shapes = {"w": (2,)}
-NOT_SQUARE: Shapes = {"weight": (2, 3), "kernel": (2, 1, 3)}
-
-
-def _bits(values: Any) -> Any:
-    """Write numbers, in lists however deep, as bit strings."""
-    return bits(values) if isinstance(values, float) else [_bits(each) for each in values]
-
-
-# Problems: where gradients come from.
-
-
-def tape(
-    case: str, shapes: Shapes, steps: int, scale: int, missing: Mapping[str, Sequence[int]]
-) -> dict[str, Any]:
-    """Draw a tape of gradients; `missing` has the steps at which a parameter has none."""
-
-    def drawn(t: int, name: str, shape: tuple[int, ...]) -> list[str] | None:
-        if t in missing.get(name, ()):
-            return None
-        return [bits(v) for v in noise(f"{case}/{name}/g{t}", prod(shape), scale=scale)]
-
-    all_steps = range(1, steps + 1)
-    gradients = [[drawn(t, *each) for each in shapes.items()] for t in all_steps]
-    return {"kind": "tape", "gradients": gradients}
-
-
-def given_tape(gradients: Sequence[Numbers]) -> dict[str, Any]:
-    """Write a tape of gradients given as numbers: step, tensor, element."""
-    return {"kind": "tape", "gradients": _bits(gradients)}
-
-
-def quadratic(matrices: Numbers, centres: Numbers) -> dict[str, Any]:
-    """Write a quadratic for each tensor: the gradient is A (x - c)."""
-    return {"kind": "quadratic", "matrix": _bits(matrices), "centre": _bits(centres)}
-
-
-def double_well(curvatures: Numbers) -> dict[str, Any]:
-    """Write a double well for each element: the gradient is a (x x - 1) x."""
-    return {"kind": "double-well", "curvature": _bits(curvatures)}
-
-
-# Optimizers.
-
-_DEFAULTS: Mapping[str, Mapping[str, float]] = {
-    "sgd": {},
-    "heavy-ball": {"momentum": 0.9},
-    "nesterov": {"momentum": 0.9},
-    "adagrad": {"epsilon": 1e-10},
-    "adam": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
-}
-
-
-def inner(
-    rule: str,
-    rate: float | Sequence[float] = 0.1,
-    *,
-    l2: float | None = None,
-    decoupled: float | None = None,
-    **changed: float,
-) -> Inner:
-    """Make an inner optimizer, with one of both kinds of weight decay or none."""
-    h = {**_DEFAULTS[rule], **changed}
-    kind = "none"
-    for name, decay in (("l2", l2), ("decoupled", decoupled)):
-        if decay is not None:
-            kind, h["weight_decay"] = name, decay
-    return Inner(rule, h, kind, _table(rate))
-
-
-sgd = partial(inner, "sgd")
-heavy_ball = partial(inner, "heavy-ball")
-nesterov = partial(inner, "nesterov")
-adagrad = partial(inner, "adagrad")
-adam = partial(inner, "adam")
-
-
-def lookahead(
-    k: int, alpha: float | Sequence[float], inner_state: str = "maintain"
-) -> Level:
-    return Level(k, _table(alpha), inner_state)
-
-
-def with_outer(k: int, outer: Inner, inner_state: str = "maintain") -> Level:
-    return Level(k, (), inner_state, outer)
-
-
-def _table(value: float | Sequence[float]) -> tuple[float, ...]:
-    return (value,) if isinstance(value, float) else tuple(value)
-
-
-def _described(levels: Sequence[Level], inner: Inner) -> str:
-    def number(table: Sequence[float]) -> str:
-        return repr(table[0]) if len(table) == 1 else "tabulated"
-
-    def rule(inner: Inner) -> str:
-        words = [f"{inner.rule} with learning rate {number(inner.learning_rate)}"]
-        for name, value in inner.hyperparameters.items():
-            if name == "weight_decay":
-                name = f"{inner.weight_decay_kind} weight decay"
-            words.append(f"{name} {value!r}")
-        return ", ".join(words)
-
-    parts = []
-    for level in levels:
-        outer = level.outer
-        how = f"outer {rule(outer)}" if outer else f"alpha = {number(level.alpha)}"
-        parts.append(f"Lookahead k = {level.k}, {how}, {level.inner_state}")
-    return " around ".join([*parts, rule(inner)])
-
-
-def _rule(inner: Inner) -> dict[str, Any]:
-    return {
-        "rule": inner.rule,
-        "weight_decay_kind": inner.weight_decay_kind,
-        "hyperparameters": [
-            {"name": name, "value": bits(value), "decimal": repr(value)}
-            for name, value in inner.hyperparameters.items()
-        ],
-    }
-
-
-def _level(level: Level) -> dict[str, Any]:
-    outer = level.outer
-    if outer is None:
-        how = {"alpha": _bits(level.alpha)}
-    else:
-        how = {"outer": {**_rule(outer), "learning_rate": _bits(outer.learning_rate)}}
-    return {"k": level.k, **how, "inner_state": level.inner_state}
-
-
-def build(
-    identity: str,
-    clause: str,
-    levels: Level | Sequence[Level],
-    inner: Inner,
-    steps: int,
-    *,
-    profile: str = "",
-    says: str = "",
-    shapes: Shapes = VECTOR,
-    scale: int = 0,
-    gradient_scale: int = 0,
-    initial: Numbers | None = None,
-    problem: Mapping[str, Any] | None = None,
-    missing: Mapping[str, Sequence[int]] = {},
-    conditions: Sequence[str] = (),
-    dtypes: Sequence[str] = ("float32", "float64"),
-    **more: Any,
-) -> PlannedCase:
-    """Build a case, all but its outcomes and the bugs that it shows."""
-    # The profile is what the id begins with, if not given. Values and gradients are noise,
-    # of sizes about the powers of two `scale` and `gradient_scale`, unless they are given
-    # by `initial` or `problem`. `more` is ``save_after`` or ``evaluate_after``.
-    levels = [levels] if isinstance(levels, Level) else levels
-    tensors = [tensor(identity, *each, scale=scale) for each in shapes.items()]
-    for each, values in zip(tensors, initial or (), strict=initial is not None):
-        each["values"] = _bits(values)
-    comment = f"{_described(levels, inner)}; {steps} steps."
-    return {
-        "id": identity,
-        "profile": profile or identity.partition("-")[0],
-        "clause": clause,
-        "flags": list(conditions),
-        "comment": f"{says[:1].upper()}{says[1:]}: {comment}" if says else comment,
-        "dtypes": list(dtypes),
-        "steps": steps,
-        **more,
-        "lookahead": [_level(each) for each in levels],
-        "inner": _rule(inner),
-        "learning_rate": _bits(inner.learning_rate),
-        "params": tensors,
-        "problem": problem or tape(identity, shapes, steps, gradient_scale, missing),
-    }
-
-
-# The cases of each profile.
-
 AT_SYNC = {"maintain": "LA-11", "reset": "LA-12", "interpolate": "LA-13"}
-"""What happens to the inner optimizer's state at a synchronization, and its clause."""
+"""The treatment of the inner optimizer's state at a synchronization, and its clause."""
 
 WARM_UP = [0.02, 0.04, 0.06, 0.08, 0.1]
 DECAY = [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025, 0.0125]
@@ -266,11 +95,11 @@ MISSING = {
     "throughout": (4, 5, 6),
     "first": (1, 2),
 }
-"""Steps without a gradient, by where they are from a synchronization at step 3."""
+"""Steps without a gradient, by their place relative to a synchronization at step 3."""
 
 
 def _without_gradients() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what cases have in common in which a parameter has no gradient."""
+    """Yield common arguments of cases in which a parameter has no gradient."""
     for when, missing in MISSING.items():
         says = f"no gradient {when} a synchronization"
         more = {"shapes": PAIR, "missing": {"second": missing}}
@@ -370,7 +199,7 @@ def _state() -> Cases:
 def _first_gradient_late() -> Cases:
     """Yield cases of a parameter that synchronizes before it has a gradient."""
     # In version 2 there were such cases for SGD and heavy ball only, and of `maintain`.
-    # Wherever an epsilon so small is added, it makes no difference.
+    # Such a small epsilon makes no difference anywhere.
     sums, moments = adagrad(l2=0.1, epsilon=1e-30), adam(epsilon=1e-30)
     both: Shapes = {"first": (1,), "second": (1,)}
     for at_sync, name, inner in (
@@ -390,9 +219,9 @@ def _first_gradient_late() -> Cases:
 
 
 def _shapes() -> Cases:
-    """Yield cases of tensors whose sizes differ, and of several beside whatever changes."""
-    # In all the others a matrix has as many rows as columns, and a schedule, a second
-    # level, saving and evaluation meet one tensor alone.
+    """Yield cases of a matrix that is not square, and of two parameters."""
+    # In all other cases matrices are square, and a schedule, a second level, saving and
+    # evaluation have only one tensor.
     yield build("wrapper-not-square", "LA-30", lookahead(2, 0.8), sgd(), 5,
                 says="matrix with more columns than rows", shapes=NOT_SQUARE)  # fmt: skip
 
@@ -506,7 +335,7 @@ INNERS: Mapping[str, tuple[str, Callable[..., Inner]]] = {
     "adam": ("IN-10", adam),
     "adamw": ("IN-4", _adamw),
 }
-"""Inner optimizer to the clause of its rule, and what makes it."""
+"""Inner optimizer to the clause of its rule, and the function that makes it."""
 
 OTHERS: Mapping[str, Sequence[tuple[str, str, Inner]]] = {
     "sgd": [("rate", "IN-1", sgd(0.003)), ("l2-strong", "IN-3", sgd(l2=0.5))],
@@ -533,7 +362,7 @@ OTHERS: Mapping[str, Sequence[tuple[str, str, Inner]]] = {
         ("epsilon", "IN-11", adam(epsilon=0.01, decoupled=0.05)),
     ],
 }
-"""Part of a case's id, clause and optimizer with hyperparameters of its own."""
+"""Part of a case's id, clause and optimizer with unusual hyperparameters."""
 
 
 def _inner(name: str) -> Cases:
@@ -712,4 +541,4 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     "first-gradient-late": _first_gradient_late,
     "shapes": _shapes,
 }
-"""File, without its ending, to what yields its cases."""
+"""File name without ending to the function that yields its cases."""

@@ -1,12 +1,12 @@
-"""Lookahead in 50-digit arithmetic: where the golden suite's expected values come from.
+"""Lookahead in 50-digit arithmetic, which computes the golden suite's expected values.
 
-This file shares no code with the library. It is meant to be read beside Algorithm 1 of the
-paper and the specification (``docs/spec.md``), and to be right by inspection.
+This file shares no code with the library. Read it beside Algorithm 1 of the paper and the
+specification (``docs/spec.md``): it should be right by inspection.
 
-It reads a case as the vector files hold it. Tensors are flat lists of numbers; nothing is
-changed in place. The arithmetic is a parameter: 50 digits for the expected values, numbers
-that carry a bound of their rounding error for the tolerances
-(`lookahead_ref.conformance.bounds`), binary64 to try out what a bug does.
+It reads cases of the vector files. Tensors are flat lists of numbers; nothing is changed in
+place. The arithmetic is a parameter: 50 digits for the expected values, numbers with a
+bound of their rounding error (`lookahead_ref.conformance.bounds`) for the tolerances, and
+binary64 to simulate bugs.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class Arithmetic(Protocol):
     """The numbers to compute with: they know ``+ - * /`` and positive integer powers."""
 
     def number(self, value: float) -> Number:
-        """Make a number of the value that a tensor holds: nothing is rounded."""
+        """Make a number from a tensor's value, without rounding."""
 
     def hyperparameter(self, value: float) -> Number:
-        """Make a number of a hyperparameter, which an implementation may round."""
+        """Make a number from a hyperparameter, which an implementation may round."""
 
     def sqrt(self, value: Number) -> Number:
         """Take a square root."""
@@ -50,16 +50,16 @@ class Exact:
 
 
 class Double:
-    """Binary64, as the machine has it."""
+    """The machine's binary64."""
 
     number = hyperparameter = staticmethod(float)
     sqrt = staticmethod(math.sqrt)
 
 
 class Step(NamedTuple):
-    """What is to be seen after a step; of several Lookaheads, the outermost first."""
+    """The values after a step; with several Lookaheads, the outermost first."""
 
-    synchronized: list[bool]  # which Lookahead did at this step
+    synchronized: list[bool]  # for each Lookahead, at this step
     fast: Tensors  # theta
     slow: list[Tensors]  # phi of each Lookahead
     slots: Slots
@@ -73,7 +73,7 @@ def value(bits: str) -> float:
 
 
 def bits(value: float) -> str:
-    """Write a number as `value` reads it."""
+    """Write a number as 16 hexadecimal digits."""
     return struct.pack(">d", value).hex()
 
 
@@ -82,11 +82,11 @@ def at(table: Sequence[Number], clock: int) -> Number:
     return table[min(clock, len(table) - 1)]
 
 
-# Numbers that look random, of a hash of the case's id: no generator has to stay as it is.
+# Random-looking numbers from a hash of the case's id, independent of any generator.
 
 
 def noise(label: str, size: int, *, scale: int = 0) -> list[float]:
-    """Draw numbers of either sign and 24 significant bits, about 2 to the power `scale`."""
+    """Draw numbers of both signs with 24 significant bits, about 2 to the power `scale`."""
     numbers = []
     for i in range(size):
         digest = hashlib.sha256(f"{label}/{i}".encode()).digest()
@@ -185,13 +185,13 @@ class OracleInner:
         self.restart(theta)
 
     def restart(self, theta: Tensors) -> None:
-        """Make slots and counts anew; the clock of the learning rate runs on."""
+        """Reset slots and counts; the clock of the learning rate runs on."""
         zero = self.arithmetic.number(0.0)
         self.slots = {name: [[zero] * len(x) for x in theta] for name in self.names}
         self.count = [0] * len(theta)
 
     def follow(self, phi: Tensors) -> None:
-        """Nothing to follow: an inner optimizer keeps no weights."""
+        """Do nothing: an inner optimizer keeps no weights."""
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one update of every tensor that has a gradient, equation (0.2)."""
@@ -250,7 +250,7 @@ def mean(several: Sequence[Tensors]) -> Tensors:
 class OracleLookahead:
     """Algorithm 1 around an inner optimizer, itself perhaps a Lookahead."""
 
-    # In the place of the interpolation it may update phi from the pseudo-gradient.
+    # An outer optimizer may update phi from the pseudo-gradient instead.
     outer_optimizer = OracleInner
 
     def __init__(
@@ -266,7 +266,7 @@ class OracleLookahead:
         self.outer: OracleInner | None = outer and self.outer_optimizer(
             {"inner": outer, "learning_rate": outer["learning_rate"]}, theta, arithmetic
         )
-        # Of the outer learning rate at most 1 is the fraction by which slots move.
+        # Slots move by the outer learning rate, but at most by 1.
         table = outer["learning_rate"] if outer else level["alpha"]
         fractions = [min(value(bits), 1.0) for bits in table]
         self.alpha = [arithmetic.hyperparameter(each) for each in fractions]
@@ -293,7 +293,7 @@ class OracleLookahead:
         return theta
 
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
-        """Do one inner step, and tell whether a synchronization is due."""
+        """Do one inner step, and then say whether a synchronization is due."""
         theta = self.inner.step(theta, grads)
         self.cycle_step += 1
         self.synchronized = self.cycle_step == self.k
@@ -320,21 +320,21 @@ class OracleLookahead:
         return self.phi
 
     def outer_step(self, outer: OracleInner, theta: Tensors) -> Tensors:
-        """Return phi after a step of the outer optimizer, which starts at phi."""
+        """Return phi after a step of the outer optimizer."""
         return outer.step(self.phi, self.pseudo_gradient(theta))
 
     def pseudo_gradient(self, theta: Tensors) -> Tensors:
         return minus(self.phi, theta)
 
     def restart(self, theta: Tensors) -> None:
-        """Be reset by a Lookahead around this one; synchronizations are counted on."""
+        """Reset for an enclosing Lookahead; the count of synchronizations runs on."""
         self.cycle_step = 0
         if self.outer is not None:
             self.outer.restart(theta)
         self.inner.restart(theta)
 
     def follow(self, phi: Tensors) -> None:
-        """Take the weights and slots that a Lookahead around this one arrived at."""
+        """Take the weights and slots of an enclosing Lookahead's synchronization."""
         self.phi = phi
         self.anchor = self.slots
         self.inner.follow(phi)
@@ -343,7 +343,7 @@ class OracleLookahead:
 class OracleWorkers:
     """M workers, each a Lookahead on its own data, and one outer step: DiLoCo 2023."""
 
-    # Their tensors are one list: those of the first worker, those of the second, ...
+    # Their tensors are one list: the first worker's, the second's, ...
 
     averaged = staticmethod(mean)
 
@@ -352,7 +352,7 @@ class OracleWorkers:
 
     @staticmethod
     def begin(thetas: Sequence[Tensors]) -> list[Tensors]:
-        """Return where the workers start: all where the first does."""
+        """Return the initial weights of the workers: all as the first's."""
         return [thetas[0] for _ in thetas]
 
     @property
@@ -380,10 +380,14 @@ class OracleWorkers:
         return parted(grads, len(self.workers))
 
     def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
-        """Do the outer step, in each worker the same, with the mean pseudo-gradient."""
+        """Do the same outer step in each worker, with the mean pseudo-gradient."""
+        thetas = list(thetas)
         each = zip(self.workers, thetas, strict=True)
         found = self.averaged([minus(worker.phi, x) for worker, x in each])
-        return [worker.synchronize(minus(worker.phi, found)) for worker in self.workers]
+        for i, worker in enumerate(self.workers):
+            thetas[i] = minus(worker.phi, found)
+        both = zip(self.workers, thetas, strict=True)
+        return [worker.synchronize(theta) for worker, theta in both]
 
 
 def parted(tensors: Sequence[Any], count: int) -> list[Any]:
@@ -396,7 +400,7 @@ def joined(parts: Sequence[Tensors]) -> Tensors:
 
 
 class GradientSource:
-    """Where gradients come from: a tape of them, or a formula of the fast weights."""
+    """Gradients from a tape, or from a formula of the fast weights."""
 
     def __init__(self, problem: Mapping[str, Any], arithmetic: Arithmetic) -> None:
         def read(tensors: Sequence[Sequence[str] | None]) -> Any:
@@ -456,7 +460,7 @@ def start(
 
 
 def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> list[Step]:
-    """Run a case from its start to its end; in 50 digits, if nothing else is said."""
+    """Run a case, by default in 50 digits."""
     arithmetic = Exact() if arithmetic is None else arithmetic
     source = GradientSource(case["problem"], arithmetic)
     theta, levels = start(case, arithmetic)

@@ -1,9 +1,9 @@
 """The profile ``own-inner``: the outer update alone, around any inner optimizer.
 
-The suite need not know the rule, which may be fused with Lookahead. A program goes through
-a case as it is asked, and without synchronizations, which shows what its inner steps add to
-the weights. Those increments, as gradients of SGD at the learning rate 1, make a case with
-expected values and tolerances like any other: by it the program is judged and diagnosed.
+The suite need not know the rule, which may be fused with Lookahead. A program runs a case
+with and without synchronizations; the latter shows what its inner steps add to the weights.
+These increments, as gradients of SGD with learning rate 1, make an ordinary case with
+expected values and tolerances, by which the program is judged and diagnosed.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lookahead_ref.conformance.case_building import SEVERAL, build, lookahead
 from lookahead_ref.conformance.generate import complete
 from lookahead_ref.conformance.judging import Observation, within
-from lookahead_ref.conformance.optimizer_cases import SEVERAL, build, lookahead
 from lookahead_ref.conformance.oracle import bits
 from lookahead_ref.conformance.protocol import (
     OWN_RULE,
@@ -26,16 +26,16 @@ from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
 PROFILE = "own-inner"
 
-# The weights stay so far from zero, and so near to where they start, that rounding is the
-# same with and without synchronizations.
+# The weights stay far from zero and near their start, so that rounding is the same with and
+# without synchronizations.
 _LEARNING_RATE, _SCALE, _FAR = 0.01, 2, 0.5
 
 
 @cache
 def own_cases() -> list[Case]:
-    """List the cases, which have no outcomes before a program has gone through them."""
+    """List the cases, which have outcomes only after a program has run them."""
 
-    # What they expect depends on the precision: each is for one.
+    # Expected values depend on the precision, so each case has only one.
     def both(k: int, alpha: float, steps: int, what: str = "", **more: Any) -> list[Case]:
         inner = Inner(OWN_RULE, {}, "none", (_LEARNING_RATE,))
         more = {"profile": PROFILE, "scale": _SCALE, **more}
@@ -62,12 +62,12 @@ def own_cases() -> list[Case]:
 def judged_by_itself(
     observe: Callable[[Case], Observation], case: Case, dtype: str
 ) -> tuple[Case, Observation]:
-    """Take a program through a case; return also the case that its own steps make of it."""
+    """Run a case; also return the case made of the program's own steps."""
     weights = np.concatenate([each.reshape(-1) for each in case.params("float64")])
     seen = observe(case)
     added = _increments(observe, case, 1.0)
     if np.any(np.abs(np.cumsum(added, axis=0)) > _FAR * np.abs(weights)):
-        raise UnsupportedError("its steps are too large: is the learning rate that asked?")
+        raise UnsupportedError("its steps are too large: does it use the learning rate?")
     rounding = np.finfo(dtype).eps * 16 * np.abs(weights)
     if np.any(np.abs(added - _increments(observe, case, 2.0)) > rounding):
         raise UnsupportedError("its steps depend on the weights, as by weight decay")
@@ -87,10 +87,10 @@ def judged_by_itself(
 def _increments(
     observe: Callable[[Case], Observation], case: Case, factor: float
 ) -> Float64Array:
-    """Observe what each step adds to the weights, that many times as large, by itself."""
+    """Observe what each step adds to weights scaled by a factor, without Lookahead."""
 
     def steps(alpha: float) -> list[Float64Array]:
-        # With alpha 1, a synchronization that comes all the same would change nothing.
+        # With alpha 1, even an unwanted synchronization would change nothing.
         level = {"k": case.steps + 1, "alpha": [bits(alpha)], "inner_state": "maintain"}
         params = [
             {**each, "values": [bits(factor * x) for x in decode(each["values"])]}

@@ -1,4 +1,4 @@
-"""What the runner asks of a program, and how it takes a case through it."""
+"""The requests to a program under test, and a case as a sequence of them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ _OFFERS = {
 
 
 class UnsupportedError(Exception):
-    """A case asks for what a program does not offer; the message says what."""
+    """A case needs something that a program does not offer; the message names it."""
 
 
 class TargetError(Exception):
-    """A program failed at a case, or answered what cannot be an answer."""
+    """A program failed at a case, or gave an invalid answer."""
 
     def __init__(self, said: str, frame: Mapping[str, str] | None = None) -> None:
         super().__init__(said)
-        self.frame = frame  # the file, line, function and code, where a program tells them
+        self.frame = frame  # the file, line, function and code, if known
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Level:
     inner_state : {"maintain", "reset", "interpolate"}
         What a synchronization does to the inner optimizer's state.
     outer : Inner, optional
-        What updates phi from phi - theta, if not alpha; its learning rate is over
-        synchronizations. Only adapters that offer it are asked for it.
+        The optimizer of phi, from phi - theta, instead of alpha; its learning rate counts
+        synchronizations. Only for adapters that offer it.
     """
 
     k: int
@@ -61,7 +61,7 @@ class Level:
     outer: "Inner | None" = None
 
     def alpha_at(self, synchronization: int) -> float:
-        """Look up alpha at a synchronization, 0 the first."""
+        """Return alpha at a synchronization, counted from 0."""
         return _at(self.alpha, synchronization)
 
 
@@ -72,10 +72,10 @@ class Inner:
     Parameters
     ----------
     rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam", "own"}
-        Which one; ``own``, the program's, is asked only of those that offer ``own-inner``.
+        Its rule; ``own`` is the program's, only for those that offer ``own-inner``.
     hyperparameters : dict
-        ``momentum``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``: those that it
-        has.
+        Those that it has of ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and
+        ``weight_decay``.
     weight_decay_kind : {"none", "l2", "decoupled"}
         Where weight decay enters.
     learning_rate : tuple of float
@@ -89,18 +89,18 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Look up the learning rate at a step, 0 the first."""
+        """Return the learning rate at a step, counted from 0."""
         return _at(self.learning_rate, step)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a program needs to start a case.
+    """Everything that a program needs to start a case.
 
     Parameters
     ----------
     case : str
-        The case's id; nothing is to depend on it.
+        The case's id, on which nothing must depend.
     dtype : {"float32", "float64"}
         The precision to work in.
     params : dict
@@ -110,9 +110,8 @@ class Setup:
     inner : Inner
         The inner optimizer.
     workers : int, default: 1
-        Of several, all that is a dict by name is one for all: ``1/weight``, ``2/weight``,
-        ...; `split` and `merged` take it apart and put it together. Only adapters that
-        offer workers are asked for them.
+        With several, dicts by name hold the tensors of all: ``1/weight``, ``2/weight``,
+        ...; see `split` and `merged`. Only for adapters that offer workers.
     """
 
     case: str
@@ -123,7 +122,7 @@ class Setup:
     workers: int = 1
 
     def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Take a dict by name apart, into that of each worker."""
+        """Split a dict by name into one for each worker."""
         if self.workers == 1:
             return [dict(tensors)]
         return [
@@ -132,7 +131,7 @@ class Setup:
         ]
 
     def merged(self, of_each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Put together what `split` takes apart."""
+        """Merge the dicts of all workers, as the inverse of `split`."""
         if self.workers == 1:
             return dict(of_each[0])
         numbered = enumerate(of_each, start=1)
@@ -147,20 +146,20 @@ class Setup:
         nesting: bool = False,
         alpha_schedule: bool = False,
     ) -> None:
-        """Stop at a case that asks for more than a program offers.
+        """Refuse a case that needs more than a program offers.
 
         Parameters
         ----------
         rules, weight_decay, inner_states : collection of str, optional
-            What it has, as in `Inner.rule`, `Inner.weight_decay_kind` and
-            `Level.inner_state`; all if not given.
+            What the program has, as in `Inner.rule`, `Inner.weight_decay_kind` and
+            `Level.inner_state`; default: all.
         nesting, alpha_schedule : bool, default: False
-            Whether a Lookahead may be around another, and whether alpha may change.
+            Whether Lookaheads may be nested, and whether alpha may change.
 
         Raises
         ------
         UnsupportedError
-            If the case asks for more: it then counts as not offered, not as wrong.
+            If the case needs more; it then counts as not offered, not as wrong.
 
         Examples
         --------
@@ -189,48 +188,47 @@ class Setup:
 class Adapter(Protocol):
     """A program under test, one case at a time.
 
-    One that has outer optimizers and several workers says so, by an attribute
-    ``offers = ("outer", "workers")``; with ``"own-inner"`` in it, it is judged around
-    whatever inner optimizer it has.
+    An attribute ``offers = ("outer", "workers")`` says that it has outer optimizers and
+    several workers; ``"own-inner"`` in it, that it is judged around its own inner
+    optimizer.
 
-    `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
-    count as hidden; what needs another method that is not there counts as not offered. Any
-    method may raise; the case then counts as one at which the program failed, or as not
-    offered if what it raises is an `UnsupportedError` or a `NotImplementedError`. What is
-    called tensors here is a dict by name of an array for each parameter: of NumPy, or
-    whatever else `numpy.asarray` takes.
+    `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots`, those
+    values are not checked; cases that need another missing method count as not offered. An
+    exception counts as an error, or as not offered if it is an `UnsupportedError` or a
+    `NotImplementedError`. Tensors are a dict from the parameters' names to arrays of NumPy
+    or anything that `numpy.asarray` takes.
     """
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and optimizer anew, or raise an `UnsupportedError`."""
+        """Make new parameters and a new optimizer, or raise an `UnsupportedError`."""
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        """Do one step; a dict by name, None for a parameter that has no gradient."""
+        """Do one step, given gradients by name, None for a parameter without one."""
 
     def fast(self) -> Answer:
-        """Return the fast weights, where the next gradient is taken, as tensors."""
+        """Return the fast weights, at which the next gradient is taken, as tensors."""
 
     def slow(self) -> Sequence[Answer]:
-        """Return a list of tensors: phi of each Lookahead, the outermost first, or none."""
+        """Return a list of tensors: phi of each Lookahead, the outermost first; or []."""
 
     def slots(self) -> Mapping[str, Answer]:
-        """Return a dict of tensors: the inner optimizer's slots by name, or some."""
+        """Return a dict of tensors: all or some of the inner optimizer's slots, by name."""
 
     def evaluation(self) -> Answer:
-        """Return the weights that are evaluated now, as a user would, as tensors."""
+        """Return the weights that a user would evaluate now, as tensors."""
 
     def snapshot(self) -> Any:
-        """Take the state, as a user who keeps it in memory while training goes on would."""
+        """Take the state, as a user would to keep it in memory during training."""
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write a state taken before, perhaps many steps ago, as bytes."""
+        """Write a state, which may be many steps old, as bytes."""
 
     def load(self, state: bytes) -> None:
         """Restore a state; called after `start`, in a new process."""
 
 
 class ModelAdapter(Protocol):
-    """What a Python adapter offers besides `Adapter`'s methods, if it has models."""
+    """A Python adapter's method for models, besides those of `Adapter`."""
 
     def model_loss_and_grads(
         self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
@@ -259,7 +257,7 @@ class ModelAdapter(Protocol):
 
 
 def setup(case: Case, dtype: str) -> Setup:
-    """Read what a program needs to start a case: all but gradients and expected values."""
+    """Read a case's setup: all but gradients and expected values."""
     return Setup(
         case.id,
         dtype,
@@ -292,7 +290,7 @@ def _inner(inner: Mapping[str, Any], learning_rate: list[str]) -> Inner:
 def observe(
     case: Case, dtype: str, adapter: Adapter, resumed: Callable[[], Adapter] | None = None
 ) -> Observation:
-    """Take a case through a program.
+    """Run a case on a program.
 
     Parameters
     ----------
@@ -303,17 +301,17 @@ def observe(
     adapter : Adapter
         The program.
     resumed : callable, optional
-        Makes the program that loads a saved state; `adapter` goes on with it if not given.
+        Makes the program that loads a saved state; default: `adapter` loads it.
 
     Returns
     -------
     Observation
-        All that was observed.
+        The program's values.
 
     Raises
     ------
     UnsupportedError
-        If the program does not offer what the case asks for.
+        If the program does not offer what the case needs.
     TargetError
         If an answer has the wrong names or shapes.
     """
@@ -325,9 +323,9 @@ def observe(
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case to its end; return state and fast weights of its save point, too."""
+    """Run a case; also return the state and fast weights at its save point."""
     given = setup(case, dtype)
-    # Programs from before there was something cannot refuse it.
+    # Old programs cannot refuse what was added later.
     asked = {
         "outer": any(level.outer for level in given.levels),
         "workers": given.workers > 1,
@@ -346,7 +344,7 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
         if t + 1 in case.evaluate_after:
             weights = _checked(case, "evaluated weights", method(adapter, "evaluation")())
             seen.evaluations[t + 1] = _flat(weights)
-            # The next gradient is taken where an evaluation has left the weights.
+            # The next gradient is taken at the weights that an evaluation left.
             fast = _copied(_checked(case, "fast weights", adapter.fast()), dtype)
         if t + 1 == case.save_after:
             snapshot, kept = method(adapter, "snapshot")(), fast
@@ -357,7 +355,7 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
 def resume(
     case: Case, dtype: str, adapter: Adapter, saved: bytes, fast: list[Array]
 ) -> Trajectory:
-    """Restore a saved state in a program, and take the rest of the case through it."""
+    """Restore a saved state in a program, and run the rest of the case."""
     adapter.start(setup(case, dtype))
     method(adapter, "load")(saved)
     seen = Trajectory()
@@ -370,7 +368,7 @@ def resume(
 def gradients_at(
     case: Case, dtype: str, t: int, theta: list[Array]
 ) -> dict[str, Array | None]:
-    """Compute the gradients at the fast weights after t steps, in that precision."""
+    """Compute the gradients at the fast weights after t steps, in their precision."""
     problem = case.data["problem"]
     found: list[Array | None] = []
     if problem["kind"] == "tape":
@@ -382,7 +380,7 @@ def gradients_at(
         for x, matrix, c in zip(theta, problem["matrix"], centres, strict=True):
             away = (x - c).reshape(-1)
             rows = decode(matrix).astype(dtype).reshape(away.size, away.size)
-            # Not a matrix product: its order of summation is another on each machine.
+            # Not a matrix product, whose order of summation differs between machines.
             total = np.zeros_like(away)
             for j in range(away.size):
                 total += rows[:, j] * away[j]
@@ -395,7 +393,7 @@ def gradients_at(
 
 
 def method(adapter: Adapter, name: str) -> Callable[..., Any]:
-    """Return a method that an adapter need not have; raise an UnsupportedError without."""
+    """Return an optional method of an adapter, or raise an UnsupportedError."""
     found: Callable[..., Any] | None = getattr(adapter, name, None)
     if found is None:
         raise UnsupportedError(f"there is no method {name}")
@@ -405,7 +403,7 @@ def method(adapter: Adapter, name: str) -> Callable[..., Any]:
 def _record(
     case: Case, dtype: str, adapter: Adapter, trajectory: Trajectory
 ) -> list[Array]:
-    """Note what a program shows after a step, and return the fast weights."""
+    """Record the values after a step, and return the fast weights."""
     fast = _checked(case, "fast weights", adapter.fast())
     trajectory.fast.append(_flat(fast))
     slow: Any = getattr(adapter, "slow", list)()
@@ -427,7 +425,7 @@ def _copied(arrays: list[Array], dtype: str) -> list[Array]:
 
 
 def named_alike(what: str, tensors: Any, shapes: Mapping[str, Any]) -> list[Array]:
-    """Return tensors that must have certain names and shapes, in their order."""
+    """Check names and shapes of tensors, and return them in order."""
     if not isinstance(tensors, Mapping) or set(tensors) != set(shapes):
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
         raise TargetError(

@@ -358,7 +358,7 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
                 if "diff" in cause:
                     yield (
                         2,
-                        f"it is no bug with a name, but a change of {cause['function']}:",
+                        f"it is no bug with a name, but a change of {cause['function']}",
                     )
                     yield from ((3, line) for line in cause["diff"])
                     continue
@@ -559,9 +559,9 @@ def _causes(summary: Summary) -> Iterator[str]:
             for cause in explanation:
                 if cause["name"] in told:
                     continue
-                if "diff" in cause:
+                if cause.get("diff"):
                     yield "\n".join([f"In {cause['function']} that is:", *cause["diff"]])
-                else:
+                elif "diff" not in cause:
                     told.add(cause["name"])
                     breaks, fix = cause["breaks"], cause["fix"]
                     yield f"What that breaks: {breaks}. What to do: {fix}."

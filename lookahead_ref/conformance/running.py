@@ -1,6 +1,6 @@
-"""Run the suite on a target: a built-in program, a Python class, a command, a recording.
+"""Runs the suite on a target: a built-in program, a Python class, a command, a recording.
 
-There is one verdict for each case and precision, whatever happens.
+Every case has a verdict in each of its precisions, whatever happens.
 """
 
 import contextlib
@@ -41,35 +41,35 @@ from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, read_frame,
 from lookahead_ref.system import from_home, read_file
 
 PATIENCE = 12
-"""Cases in a row at which a program broke, after which the rest is not tried."""
+"""Cases in a row at which a program breaks before the rest is skipped."""
 
-_HUNG = 6  # to hang, even in a new process, counts as so many: it takes as long
+_HUNG = 6  # a hang, even in a new process, counts as several, as it takes long
 
 Observed = TypeVar("Observed")
 
 
 class StartError(TargetError):
-    """A program that cannot be started, or does not say hello."""
+    """A program cannot be started, or does not answer hello."""
 
 
 class DiedError(TargetError):
-    """A program ended, hung, or wrote no valid answer, and is not asked again."""
+    """A program ended, hung, or wrote an invalid answer, and is not asked again."""
 
 
 class HungError(DiedError):
-    """A program that did not answer in time: it hangs, or the machine is slow."""
+    """A program did not answer in time: it hangs, or the machine is slow."""
 
 
 class LateError(TargetError):
-    """A request for which no time is left."""
+    """No time is left for a request."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may take."""
+    """Limits of a program."""
 
-    # Seconds to answer ``hello``, and the first request of each kind, at which a program
-    # may have to import or compile; and any other request.
+    # Seconds to answer ``hello`` and the first request of each kind, which may import or
+    # compile; and seconds for other requests.
     startup: float = 60.0
     step: float = 10.0
     line: int = 2**20  # bytes of an answer
@@ -84,7 +84,7 @@ def run(
     level: str = "strict",
     progress: Callable[[Result], None] | None = None,
 ) -> list[Result]:
-    """Run cases on a target, each in those of the precisions that it is for."""
+    """Run cases on a target, each in its precisions."""
     results: list[Result] = []
     in_a_row = 0
     for case in cases:
@@ -104,7 +104,7 @@ def run(
 
 
 def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, int]:
-    """Run a case; return its result, and how badly the target broke at it."""
+    """Run a case; return its result, and how badly the target broke."""
     found = _attempt(lambda: _observed(target, case, dtype))
     if isinstance(found, _Fault):
         result = Result(case, dtype, found.status, found.reason, frame=found.frame)
@@ -116,11 +116,11 @@ def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, 
 
 
 class _Fault(NamedTuple):
-    """Why there is nothing to judge."""
+    """The reason why there is nothing to judge."""
 
     status: Status
     reason: str
-    weight: int = 0  # how badly the program broke, of `PATIENCE`
+    weight: int = 0  # its share of `PATIENCE`
     frame: Mapping[str, str] | None = None
 
 
@@ -144,19 +144,19 @@ def _attempt(observe: Callable[[], Observed]) -> Observed | _Fault:
 
 
 def _observed(target: "Target", case: Case, dtype: str) -> tuple[Case, Observation]:
-    """Observe a case; return it with its outcomes, too, which it may have only now."""
+    """Observe a case; also return it with outcomes, which it may have only now."""
     if case.data["inner"]["rule"] != OWN_RULE:
         seen = target.observe(case, dtype)
         _check_slots(case, seen)
         return case, seen
-    # It needs more digits than the rest of this module.
+    # Not at the top, as it needs mpmath.
     from lookahead_ref.conformance.own_inner import judged_by_itself
 
     return judged_by_itself(lambda each: target.observe(each, dtype), case, dtype)
 
 
 def _check_slots(case: Case, seen: Observation) -> None:
-    """Refuse slots by other names: what is not compared must not seem to be."""
+    """Refuse slots with unknown names, which would not be compared."""
     known = case.outcomes[0].slots
     given = [*seen.steps.slots, *(seen.resumed or Trajectory()).slots]
     for name in {name for each in given for name in each} - known.keys():
@@ -167,9 +167,9 @@ def _check_slots(case: Case, seen: Observation) -> None:
 
 
 class ProgramTarget:
-    """A harness in a process of its own, and a second one for what is loaded."""
+    """A harness in a process, and a second one that loads saved states."""
 
-    # It takes a whole case at once, as `conformance.wire` does, or is asked step by step.
+    # It runs whole cases, as `conformance.wire` does, or is asked step by step.
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class ProgramTarget:
     def ask(
         self, request: Mapping[str, Any], place: int = 0, timeout: float | None = None
     ) -> dict[str, Any]:
-        """Ask one of the two, which is started anew if it has died of a request."""
+        """Ask one of the two processes, which is restarted if it has died."""
         if self._aborted:
             raise TargetError("interrupted")
         left = self._deadline - time.monotonic()
@@ -242,7 +242,7 @@ class ProgramTarget:
 
 
 class Recording:
-    """Trajectories that a program wrote by itself: a header, then a line of JSON each."""
+    """Trajectories written by a program: a header, then a line of JSON for each."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -297,20 +297,20 @@ class Recording:
         return observe(case, dtype, first, lambda: wire.Wired(_replayed(resumed), case))
 
     def abort(self) -> None:
-        """Nothing runs."""
+        """Do nothing, as nothing runs."""
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Do nothing, as nothing is open."""
 
 
 Target = ProgramTarget | Recording
-"""What is taken through cases; any class with the methods of these will do."""
+"""A target of cases; any class with these methods will do."""
 
 
 def _replayed(
     steps: Iterable[Mapping[str, Any]], evaluations: Iterable[Mapping[str, Any]] = ()
 ) -> wire.Ask:
-    """Return what answers requests as the program did when it was recorded."""
+    """Return a function that answers requests from the recording."""
     recorded = {"step": iter(steps), "evaluate": iter(evaluations)}
 
     def ask(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -345,7 +345,7 @@ def open_target(
     name = str(target)
     check_name(name)
     title = PEERS[name].title if name in PEERS else name
-    # Python's own flags, and paths that a test or notebook has added.
+    # Keep Python's flags, and paths that a test or notebook has added.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     serve = [sys.executable, "-m", "lookahead_ref.conformance.wire"]
     return ProgramTarget(title, serve, limits, environment, imports=name)
@@ -355,7 +355,7 @@ def open_target(
 
 
 class ModelResult(NamedTuple):
-    """What came of a golden model in one precision."""
+    """The result of a golden model in one precision."""
 
     case: ModelCase
     dtype: str
@@ -371,7 +371,7 @@ def run_models(
     dtypes: Sequence[str] = ("float32", "float64"),
     level: str = "strict",
 ) -> list[ModelResult]:
-    """Take the program that answers `ask` through golden models."""
+    """Run golden models on the program that answers `ask`."""
     results = []
     for case in cases:
         for dtype in [each for each in dtypes if each in case.dtypes]:
@@ -389,17 +389,17 @@ def run_models(
 # Processes.
 
 _MARK = "LOOKAHEAD_REF_PROGRAM"
-"""In the environment of a program, and of all that it starts."""
+"""Environment variable that marks a program and its children."""
 
 _POLL = 0.1
-"""Seconds after which to look whether a program that says nothing still runs."""
+"""Seconds between checks that a silent program still runs."""
 
 _RETRY = 0.001
-"""Seconds after which to send on what a program had no room for."""
+"""Seconds between attempts to send more to a program whose input is full."""
 
 
 class Process:
-    """A running harness, which has answered ``hello`` in the version spoken here."""
+    """A running harness, which has answered ``hello`` in our version."""
 
     def __init__(
         self,
@@ -422,14 +422,14 @@ class Process:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env={**(environment or os.environ), _MARK: mark},
-                # A group of its own, so that its children can be ended with it.
+                # In its own group, so that its children can be ended with it.
                 start_new_session=True,
             )
         except OSError as error:
             raise StartError(f"{command[0]} cannot be started: {error}") from error
         self._pipes = (self._child.stdin, self._child.stdout, self._child.stderr)
         self._in, self._out, self._err = (p.fileno() for p in self._pipes if p is not None)
-        # Nothing here ever blocks: the program may not read, not write, or write for ever.
+        # Never block: the program may not read, not write, or write for ever.
         for each in (self._in, self._out, self._err):
             os.set_blocking(each, False)
         self._selector = selectors.DefaultSelector()
@@ -443,7 +443,7 @@ class Process:
         self.offers = said.get("offers", [])
 
     def _hello(self, imports: str | None) -> dict[str, Any]:
-        """Greet the program; then a Python adapter imports what is to be tested."""
+        """Greet the program, and have a Python adapter import the target."""
         try:
             answer = self.ask({"do": "hello", "version": PROTOCOL}, self._limits.startup)
             got = answer.get("version")
@@ -468,7 +468,7 @@ class Process:
         return answer
 
     def ask(self, request: Mapping[str, Any], limit: float) -> dict[str, Any]:
-        """Send a request and wait for its answer, for so many seconds."""
+        """Send a request and wait for its answer, for at most `limit` seconds."""
         try:
             self._take()
             if self._received:
@@ -478,7 +478,7 @@ class Process:
                 raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
             answer = parse(line)
             self.answered.add(request["do"])
-        except DiedError:  # it is of no more use
+        except DiedError:  # it is useless now
             self.kill()
             raise
         except TargetError as error:
@@ -493,7 +493,7 @@ class Process:
         return answer
 
     def _exchange(self, request: bytes, limit: float) -> bytes | None:
-        """Send a request and receive a line; None where time is up."""
+        """Send a request and receive a line; None if time is up."""
         deadline = time.monotonic() + limit
         while b"\n" not in self._received:
             if len(self._received) > self._limits.line:
@@ -505,8 +505,8 @@ class Process:
                 return None
             request = self._send(request)
             silent = not self._selector.select(min(wait, _RETRY if request else _POLL))
-            # What it started may hold its output open when it is gone itself; it may have
-            # answered before.
+            # Its children may keep its output open after its end, and it may have answered
+            # before that.
             gone = silent and self._child.poll() is not None
             before = len(self._received)
             self._take()
@@ -518,12 +518,12 @@ class Process:
         return line
 
     def _send(self, data: bytes) -> bytes:
-        """Write what can be written; return the rest."""
+        """Write as much as possible; return the rest."""
         try:
             return data and data[os.write(self._in, data) :]
         except BlockingIOError:
             return data
-        except BrokenPipeError:  # it has ended, which is noticed where it is read from
+        except BrokenPipeError:  # it has ended, as reading will notice
             return b""
 
     def _take(self) -> None:
@@ -531,7 +531,7 @@ class Process:
             said = os.read(self._err, 65536)
             self._said = (self._said + said)[-400:]
             if not said and self._err in self._selector.get_map():
-                # A program may close it; it would be ready to be read for ever.
+                # If the program closes it, it would stay ready for reading for ever.
                 self._selector.unregister(self._err)
         with contextlib.suppress(BlockingIOError):
             found = os.read(self._out, 65536)
@@ -548,7 +548,7 @@ class Process:
         return f"{how}; it wrote: {said}" if said else how
 
     def end(self) -> None:
-        """Ask the program to end and, in half a second, end all that it started."""
+        """Ask the program to end and, after half a second, end all its children."""
         if self.dead:
             return
         self._send(b'{"do": "stop"}\n')
@@ -557,18 +557,18 @@ class Process:
         self.kill()
 
     def abort(self) -> None:
-        """End the program by force, from another thread than the one that asks it."""
-        # The group outlives its leader where that has left children.
+        """End the program by force; called from another thread."""
+        # The group outlives its leader if there are children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
-        # What has left the group has the mark; without Linux's files it cannot be found.
+        # Children outside of the group have the mark, which only Linux shows.
         for place in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
                 if self._mark in place.read_bytes():
                     os.kill(int(place.parent.name), signal.SIGKILL)
 
     def kill(self) -> None:
-        """End the program and all that it started, by force."""
+        """End the program and all its children, by force."""
         self.dead = True
         self.abort()
         self._child.kill()

@@ -1,4 +1,4 @@
-"""The public implementations side by side: verdict, causes and history of each."""
+"""Compares public implementations: verdicts, causes and history."""
 
 import ast
 import datetime as dt
@@ -28,7 +28,7 @@ from lookahead_ref.conformance.running import HungError, Limits, Target, open_ta
 from lookahead_ref.conformance.vectors import VERSION, cases
 
 _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
-"""A slow machine is no finding about an implementation."""
+"""Long enough for a slow machine, which says nothing about an implementation."""
 
 _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
 _REMEMBERED = ("version", "date", "vectors", "verdict")
@@ -41,8 +41,8 @@ def survey(
     before: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run the suite on public implementations: names in `PEERS`, or files of one."""
-    # A file whose ABOUT says ``python`` serves itself; what was found of others stays.
+    """Run the suite on public implementations: names in `PEERS`, or files of adapters."""
+    # A file whose ABOUT has ``python`` serves itself; entries of others stay.
     found = {each["name"]: each for each in (before or {}).get("implementations", ())}
     for one in those:
         about = described(one)
@@ -52,11 +52,11 @@ def survey(
         about["version"] = _version(about, interpreter)
         with closing(_opened(one, about, interpreter)) as target:
             results = run(target, (*cases(), *own_cases()))
-        # What says more of the machine than of an implementation is not recorded.
+        # Do not record what depends on the machine.
         if slow := [each for each in results if each.status == "unjudged"]:
             raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
         if not any(each.status in ("passed", "failed") for each in results):
-            reason = min(results, key=lambda each: each.status).reason  # a failure's first
+            reason = min(results, key=lambda each: each.status).reason  # an error's first
             raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
         now = {**about, **_today(), **condensed(results)}
         now["history"] = remembered(found.get(about["name"], {}), now)
@@ -79,7 +79,7 @@ def _today() -> dict[str, Any]:
 
 
 def described(one: str) -> dict[str, str]:
-    """Read what an implementation is and where it is to be had; import nothing."""
+    """Read an implementation's description and home; import nothing."""
     if one in PEERS:
         peer = PEERS[one]
         return {"name": one, "title": one, "home": peer.home, "package": peer.package}
@@ -111,7 +111,7 @@ print(version({about["package"]!r}))"""
 
 
 def _interpreter(about: Mapping[str, str], pythons: Sequence[str]) -> str:
-    """Choose an interpreter of the version that an adapter wants, ours if it wants none."""
+    """Choose an interpreter of an adapter's version; ours if it names none."""
     if "python" not in about:
         return sys.executable
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -134,7 +134,7 @@ def _opened(one: str, about: Mapping[str, str], interpreter: str) -> Target:
 
 
 def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Add what was found now to what was found of other versions, the newest first."""
+    """Add new findings to those of other versions, the newest first."""
     entry = {name: now[name] for name in _REMEMBERED}
     entry["causes"] = [cause["name"] for cause in now["causes"][0]] if now["causes"] else []
     same = (now["version"], now["vectors"])
@@ -143,7 +143,7 @@ def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[s
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """Say whether it is ``right``, ``wrong``, or right ``but`` for what no paper says."""
+    """Return ``right``, ``wrong``, or ``but``: right in all that a paper defines."""
     causes = found["causes"][0] if found["causes"] else []
     passed = any(row["passed"] for row in found["profiles"])
     if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
@@ -152,14 +152,14 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 
 def condensed(results: Sequence[Result]) -> dict[str, Any]:
-    """Say what was found of an implementation, with the smallest case of each finding."""
+    """Summarize the findings, with the smallest case of each."""
     diagnoses = diagnose(results)
     summary = summarize("", results, diagnoses)
     lines = {(d["case"], d["dtype"]): failure_line(d) for d in summary["failures"]}
     failed = [result for result in results if result.status == "failed"]
     errors = [result for result in results if result.status == "error"]
     told, explained = _causes(diagnoses)
-    # A convention that no passed case showed is no fault either.
+    # A convention that no passing case shows is not a fault either.
     wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
     causes = [each for each in dict.fromkeys(wrong) if each]
     untold = CONDITIONS.keys() - {"no-gradient"}
@@ -173,7 +173,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
         parts = [(by(part[0]), part) for part in parted(some, by)]
         return [(n, {"count": len(g), **smallest(g)}) for n, g in parts if n]
 
-    def condition(result: Result) -> str:  # that keeps it out of the diagnosis
+    def condition(result: Result) -> str:  # excludes it from the diagnosis
         return next((flag for flag in result.case.flags if flag in untold), "")
 
     found = {
@@ -200,12 +200,12 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]], bool]:
-    """Return explanations, or what explains profiles by themselves; whether that is all."""
+    """Return explanations of all or of single profiles, and whether they are complete."""
     if not diagnoses or diagnoses[0].explanations:
         return [each for one in diagnoses[:1] for each in one.explanations], True
     parts = diagnoses[1:]
     told = [part.explanations[0] for part in parts if part.explanations]
-    # What a bug does in nested cases depends on how a program is built.
+    # A bug's effect in nested cases depends on the program's structure.
     all_told = all(part.explanations or part.scope == "nesting" for part in parts)
     found = dict.fromkeys(bug for each in told for bug in each)
     if any(SinglePrecision not in each for each in told):
@@ -216,7 +216,7 @@ def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]]
 def _showing(
     bug: type[Bug], together: Sequence[type[Bug]], failed: Sequence[Result]
 ) -> Sequence[Result]:
-    """Return the failures that one bug of some shows in."""
+    """Return the failures that show a bug."""
     if bug is not SinglePrecision:
         flagged = [r for r in failed if bug.name in r.case.flags]
         return flagged or [r for r in failed if bug.applies(r.case.data)] or failed

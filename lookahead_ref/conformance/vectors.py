@@ -1,6 +1,6 @@
-"""Read the vector files, refuse those that are not what their index says, and release them.
+"""Reads the vector files, checks them against their index, and releases them.
 
-A release is an archive to hand out, numbered apart from the code. ``releases.json``
+A release is an archive to distribute, numbered apart from the code. ``releases.json``
 remembers the cases that each changed, with a digest of what they are: from it come the
 change log and the check that what is handed out has a number of its own.
 """
@@ -30,7 +30,7 @@ Float64Array = NDArray[np.float64]
 
 
 class Format(NamedTuple):
-    """What files call themselves; the version is raised where old readers would refuse."""
+    """The name and version of a format; incompatible changes raise the version."""
 
     name: str
     version: int
@@ -42,7 +42,7 @@ VERSION = OPTIMIZERS.version
 
 
 class VectorFileError(ValueError):
-    """A vector file that cannot be trusted or read; the message names it."""
+    """A vector file cannot be read or trusted; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,25 @@ class Expected:
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """What is to be seen of a case, under one convention."""
+    """The expected values of a case under one convention."""
 
-    name: str  # ``reference``, or that of the variant
+    name: str  # ``reference``, or the variant's name
     steps: list[dict[str, Any]] = field(repr=False)  # as the file holds them
 
     @cached_property
     def fast(self) -> Expected:
-        """The fast weights: a row for each step, with the elements of all tensors."""
+        """The fast weights: a row for each step, with all tensors concatenated."""
         return _rows([step["fast"] for step in self.steps])
 
     @cached_property
     def slow(self) -> list[Expected]:
-        """The slow weights likewise, of the outermost Lookahead first."""
+        """The slow weights of each Lookahead, the outermost first, like `fast`."""
         levels = range(len(self.steps[0]["slow"]))
         return [_rows([step["slow"][level] for step in self.steps]) for level in levels]
 
     @cached_property
     def slots(self) -> dict[str, Expected]:
-        """The inner optimizer's slots likewise, by name."""
+        """The inner optimizer's slots by name, like `fast`."""
         names = [slot["name"] for slot in self.steps[0]["slots"]]
         return {
             name: _rows([step["slots"][place] for step in self.steps])
@@ -82,7 +82,7 @@ class CaseOutcome:
 
     @property
     def quantities(self) -> dict[str, Expected]:
-        """All of these, by the names that reports call them."""
+        """All of these by their names in reports."""
         slow = {slow_weights(level): each for level, each in enumerate(self.slow)}
         evaluated = {"evaluated weights": self.slow[0]}
         return {"fast weights": self.fast, **slow, **self.slots, **evaluated}
@@ -94,18 +94,18 @@ def slow_weights(level: int) -> str:
 
 @dataclass(frozen=True, repr=False)
 class AnyCase:
-    """What cases of optimizers and of models have in common."""
+    """The common part of cases of optimizers and models."""
 
     data: Mapping[str, Any]
 
     @property
     def id(self) -> str:
-        """The id, never used again for another case."""
+        """The id, which is never reused."""
         return str(self.data["id"])
 
     @property
     def __name__(self) -> str:
-        """The id: pytest takes it for the name of a parameter."""
+        """The id, which pytest uses as the parameter's name."""
         return self.id
 
     def __repr__(self) -> str:
@@ -113,12 +113,12 @@ class AnyCase:
 
     @property
     def profile(self) -> str:
-        """The profile that it counts for."""
+        """Its profile."""
         return str(self.data["profile"])
 
     @property
     def dtypes(self) -> list[str]:
-        """The precisions that it is for."""
+        """Its precisions."""
         return list(self.data["dtypes"])
 
 
@@ -128,7 +128,7 @@ class Case(AnyCase):
     Parameters
     ----------
     data : dict
-        The case as the file holds it.
+        The case as in the file.
 
     Examples
     --------
@@ -144,7 +144,7 @@ class Case(AnyCase):
 
     @property
     def flags(self) -> list[str]:
-        """The bugs that it can show, and what it contains."""
+        """The bugs that it can show, and its properties."""
         return list(self.data["flags"])
 
     @property
@@ -154,7 +154,7 @@ class Case(AnyCase):
 
     @property
     def evaluate_after(self) -> list[int]:
-        """The steps after which the program is asked what it would evaluate."""
+        """The steps after which the program is asked for the weights to evaluate."""
         return list(self.data.get("evaluate_after", ()))
 
     @cached_property
@@ -169,7 +169,7 @@ class Case(AnyCase):
 
     @property
     def size(self) -> int:
-        """The number of steps times that of elements."""
+        """The number of steps times the number of elements."""
         return self.steps * sum(prod(shape) for shape in self.shapes)
 
     @cached_property
@@ -194,12 +194,12 @@ class Suite:
     """The golden suite."""
 
     index: Mapping[str, Any] = field(repr=False)
-    """The index as the file holds it."""
+    """The index as in the file."""
     cases: list[Case] = field(repr=False)
     """Every case, in the order of the files."""
 
     def case(self, identity: str) -> Case:
-        """Look a case up by its id, or raise a ValueError that says which is close."""
+        """Look up a case by its id; a ValueError suggests a close one."""
         for case in self.cases:
             if case.id == identity:
                 return case
@@ -283,14 +283,14 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
 
 
 def profiles() -> list[str]:
-    """List the profiles that can be chosen: those of the index, and ``own-inner``."""
+    """List the profiles of the index, and ``own-inner``."""
     folder = files(__package__).joinpath("vectors")
     index = parse("index.json", _read(folder, "index.json"), OPTIMIZERS)
     return [*(each["name"] for each in index["profiles"]), "own-inner"]
 
 
 def check_profile(profile: str | None, index: Mapping[str, Any]) -> None:
-    """Refuse a profile that the index does not have."""
+    """Refuse a profile that is not in the index."""
     if profile is not None:
         option("profile", profile, tuple(each["name"] for each in index["profiles"]))
 
@@ -303,7 +303,7 @@ def read_files(
     found = []
     for name, size, digest in _listed(index):
         content = _read(folder, name)
-        # Where it can be read at all, its version tells more than its digest.
+        # If it can be read, a wrong version says more than a wrong digest.
         cases = parse(name, content, form).get("cases")
         if hashlib.sha256(content).hexdigest() != digest:
             raise VectorFileError(
@@ -375,12 +375,12 @@ def _rows(quantities: list[dict[str, Any]]) -> Expected:
 
 
 class ModelCase(AnyCase):
-    """A model with weights and a batch, and what comes of them.
+    """A model with weights and a batch, and the expected results.
 
     Parameters
     ----------
     data : dict
-        The case as the file holds it.
+        The case as in the file.
 
     Examples
     --------
@@ -491,13 +491,13 @@ Schemas say what a file holds, the specification of lookahead-ref what a case as
 
 
 def digests(some: Sequence[Case]) -> dict[str, str]:
-    """Digest cases: whatever is written of one, in 16 hexadecimal digits."""
+    """Return a digest of each case, in 16 hexadecimal digits."""
     written = {case.id: json.dumps(case.data, sort_keys=True).encode() for case in some}
     return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in written.items()}
 
 
 def released() -> list[dict[str, str]]:
-    """Read the releases there were: case to digest, the first release first."""
+    """Read the releases: case to digest, the first release first."""
     releases: list[dict[str, str]] = []
     for changed in _recorded():
         whole = (releases[-1] if releases else {}) | changed

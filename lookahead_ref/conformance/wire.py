@@ -1,9 +1,9 @@
-"""The JSON of harnesses and recordings, and a Python adapter that speaks it.
+"""The JSON protocol of harnesses and recordings, and a server for Python adapters.
 
 ``docs/conformance/harness.md`` specifies it: requests, answers, tensors as bit strings.
-``python -m lookahead_ref.conformance.wire`` serves an adapter. It runs in a process of its
-own, as every program under test does, and takes whole cases: an exchange between processes
-at each step would take longer than the steps.
+``python -m lookahead_ref.conformance.wire`` serves an adapter in a separate process, like
+every program under test. It runs whole cases, because an exchange between processes takes
+longer than a step.
 """
 
 import base64
@@ -53,7 +53,7 @@ def encode(values: Any) -> list[str]:
 
 
 def parse(line: str | bytes) -> dict[str, Any]:
-    """Read one JSON object; raise a TargetError if it is none."""
+    """Read one JSON object, or raise a TargetError."""
     found = None
     with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(line)
@@ -63,7 +63,7 @@ def parse(line: str | bytes) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """Write a value short enough for a message."""
+    """Shorten a value for a message."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace").rstrip("\n")
     try:
@@ -74,12 +74,12 @@ def shown(value: Any) -> str:
 
 
 def legible(value: Any) -> str:
-    """Take what a program says for a text that every output can hold."""
+    """Turn what a program says into text that every output can hold."""
     return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
 
 
 def read_frame(answer: Mapping[str, Any]) -> tuple[dict[str, str] | None, str]:
-    """Read where a program says that an error came up, as data and in words."""
+    """Read the place of an error that a program reports, as data and in words."""
     said = answer.get("frame")
     if not isinstance(said, dict):
         return None, ""
@@ -97,7 +97,7 @@ def printable(text: str) -> str:
 
 
 def listed(what: str, value: Any, size: int, of: str, kind: type = object) -> list[Any]:
-    """Check that a value is a list of so many, each of a kind."""
+    """Check that a value is a list of a size, with elements of a kind."""
     if not isinstance(value, list) or len(value) != size:
         raise TargetError(f"{what} must be a list of {size} {of}, got {shown(value)}")
     for each in value:
@@ -107,7 +107,7 @@ def listed(what: str, value: Any, size: int, of: str, kind: type = object) -> li
 
 
 def elements(what: str, value: Any, size: int) -> list[str]:
-    """Check that a value is the bit strings of a tensor of so many elements."""
+    """Check that a value is the bit strings of a tensor of a size."""
     for each in listed(what, value, size, "bit strings"):
         if not isinstance(each, str) or not _BITS.match(each):
             raise TargetError(
@@ -119,7 +119,7 @@ def elements(what: str, value: Any, size: int) -> list[str]:
 def tensors(
     what: str, value: Any, like: Sequence[Mapping[str, Any]]
 ) -> dict[str, Float64Array]:
-    """Read tensors of the names and shapes of those that a case holds."""
+    """Read tensors with the names and shapes of a case."""
     found = {}
     for each, bits in zip(like, listed(what, value, len(like), "tensors"), strict=True):
         name, shape = each["name"], each["shape"]
@@ -129,7 +129,7 @@ def tensors(
 
 
 class Wired:
-    """A program that is asked for each thing that an `Adapter` does."""
+    """An adapter that sends a request for each of its methods."""
 
     def __init__(
         self, ask: Ask, case: Case, offers: Sequence[str] = ("outer", "workers")
@@ -139,13 +139,13 @@ class Wired:
         self.offers = offers
 
     def start(self, setup: Setup) -> None:
-        """Say all of the case but gradients and what is expected."""
+        """Send the case without gradients and expected values."""
         kept = ("id", "workers", "lookahead", "inner", "learning_rate", "params", "steps")
         case = {n: self._case.data[n] for n in kept if n in self._case.data}
         self._order({"do": "start", "dtype": setup.dtype, "case": case})
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        """Send gradients in the order of the parameters; keep what comes of them."""
+        """Send gradients in the order of the parameters; keep the answer."""
         given = [gradients[name] for name in self._case.names]
         sent = [None if each is None else encode(each) for each in given]
         answer = self._ask({"do": "step", "gradients": sent})
@@ -163,7 +163,7 @@ class Wired:
         return self._slots
 
     def evaluation(self) -> Tensors:
-        """Ask for the weights to evaluate; the fast weights may change by it."""
+        """Ask for the weights to evaluate, which may change the fast weights."""
         answer = self._ask({"do": "evaluate"})
         weights = self._tensors("evaluated weights", answer.get("weights"))
         if "fast" in answer:
@@ -171,7 +171,7 @@ class Wired:
         return weights
 
     def snapshot(self) -> None:
-        """Order a snapshot, which stays where it is."""
+        """Order a snapshot, which stays in the program."""
         self._order({"do": "snapshot"})
 
     def dump(self, snapshot: None) -> bytes:  # noqa: ARG002
@@ -194,7 +194,7 @@ class Wired:
         return tensors(what, value, self._case.data["params"])
 
     def _read_slow(self, value: Any) -> list[Tensors]:
-        """Read the slow weights of an answer: none, or those of each Lookahead."""
+        """Read an answer's slow weights: none, or those of each Lookahead."""
         levels = len(self._case.data["lookahead"])
         if value is None or value == []:
             return []
@@ -202,7 +202,7 @@ class Wired:
         return [self._tensors("slow weights", each) for each in found]
 
     def _read_slots(self, value: Any) -> dict[str, Tensors]:
-        """Read the slots of an answer: objects of a name and tensors."""
+        """Read an answer's slots: objects with a name and tensors."""
         found: dict[str, Tensors] = {}
         if value is not None and not isinstance(value, list):
             raise TargetError(f"slots must be a list, got {shown(value)}")
@@ -213,16 +213,16 @@ class Wired:
         return found
 
 
-# Golden models, by the same means.
+# Golden models.
 
 
 def ask_model(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
-    """Ask a program for loss and gradients of a case, and check what it says."""
+    """Ask a program for loss and gradients of a case, and check the answer."""
     data = case.data
     asked = {name: data[name] for name in ("id", "model", "params", "batch")}
     said = ask({"do": "model", "dtype": dtype, "case": asked})
     (loss,) = decode(elements("loss", [said.get("loss")], 1))
-    # Only what a program hands on itself can be left out.
+    # Only carried values may be left out.
     carried = data["batch"].get("carried", []) if "carried" in said else []
     return ModelAnswer(
         float(loss),
@@ -237,12 +237,12 @@ Message = dict[str, Any]
 
 
 def plain(value: Any) -> Any:
-    """Take an array for a list, and what was observed for a dict, as JSON has them."""
+    """Convert arrays and observations for JSON."""
     return value.tolist() if isinstance(value, np.ndarray) else vars(value)
 
 
 def observation(said: Mapping[str, Any]) -> Observation:
-    """Read what was observed of a whole case."""
+    """Read the observation of a whole case."""
     weights = {int(step): np.array(each) for step, each in said["evaluations"].items()}
     return Observation(trajectory(said["steps"]), None, weights)
 
@@ -271,9 +271,9 @@ class Server:
             return {"unsupported": str(error)}
         except NotImplementedError as error:
             return {"unsupported": str(error) or "not implemented"}
-        except TargetError as error:  # it says all, and comes of this package
+        except TargetError as error:  # this package's own, and complete
             return {"error": str(error)}
-        # Whatever a program under test raises is a finding about it.
+        # Anything that the target raises is a finding.
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
             return {"error": said, "frame": own_frame(error, self._package)}
@@ -282,8 +282,8 @@ class Server:
         return {"version": PROTOCOL}
 
     def do_import(self, request: Message) -> Message:
-        """Import what is to be tested, and all that one of it needs."""
-        # Only now: what they import takes longer than to say hello.
+        """Import the target and what its instances need."""
+        # Only now, as this takes longer than hello.
         from lookahead_ref.conformance.adapters import adapter, package
         from lookahead_ref.stepping.backend import BackendUnavailableError
 
@@ -293,22 +293,22 @@ class Server:
         except (ValueError, BackendUnavailableError) as error:
             return {"refused": str(error)}
         offers: list[str] = []
-        with contextlib.suppress(Exception):  # which the first case will tell
+        with contextlib.suppress(Exception):  # the first case will report it
             offers += getattr(self._make(), "offers", ())
         return {"offers": offers}
 
     def do_run(self, request: Message) -> Message:
-        """Take a case through a new adapter; tell the state of its save point, too."""
+        """Run a case on a new adapter; also return the state at its save point."""
         case, dtype = Case(request["case"]), request["dtype"]
         seen, *saved = walk(case, dtype, self._make())
         if case.save_after is not None and not isinstance(saved[0], bytes):
             raise TypeError(f"dump must return bytes, got {type(saved[0]).__name__}")
-        # Nothing but this program is to read what it has saved.
+        # Only this program reads what it has saved.
         packed = base64.b64encode(pickle.dumps(saved)).decode("ascii")
         return {"seen": seen, "saved": packed}
 
     def do_resume(self, request: Message) -> Message:
-        """Restore a state in a new adapter, and go on to the end of the case."""
+        """Restore a state in a new adapter, and run the rest of the case."""
         case, dtype = Case(request["case"]), request["dtype"]
         saved = pickle.loads(base64.b64decode(request["saved"]))
         return {"seen": resume(case, dtype, self._make(), *saved)}
@@ -335,8 +335,8 @@ class Server:
 
 
 def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
-    """Find where an error came up in the code under test, not below it in a framework."""
-    if isinstance(error, SyntaxError):  # it says where
+    """Find the place of an error in the code under test, not in a framework below."""
+    if isinstance(error, SyntaxError):  # it has its own place
         return None
     others = ("<", str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))
 
@@ -348,14 +348,14 @@ def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
         return int(not installed and not frame.filename.startswith(others))
 
     frames = traceback.extract_tb(error.__traceback__)
-    place = max(reversed(frames), key=own)  # of several the deepest
+    place = max(reversed(frames), key=own)  # the deepest of several
     found = {"file": place.filename, "line": place.lineno, "function": place.name}
     return {**found, "code": place.line or ""}
 
 
 def main() -> None:
     """Serve an adapter on standard input and output."""
-    # What the adapter prints must not pass for answers, nor what it reads be requests.
+    # The adapter's output must not pass for answers, nor may it read requests.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), encoding="utf-8")

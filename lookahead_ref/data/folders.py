@@ -93,8 +93,7 @@ class PictureFiles:
                     if width * height > MOST_PIXELS:
                         size = f"{width} by {height} pixels"
                         raise DataFileError(path, f"{size}, more than {MOST_PIXELS} in all")
-                    # Resizing and cropping at once: however long the picture is, what is
-                    # cropped away is never made.
+                    # Resized and cropped at once, so that long pictures need little memory.
                     box, mirrored = cut(width, height)
                     picture = _red_green_blue(path, image).resize(
                         (self.crop, self.crop), pillow.Resampling.BILINEAR, box
@@ -264,7 +263,7 @@ def _kit(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     try:
         synsets = matlab.loadmat(file, squeeze_me=True)["synsets"]
         rows = [(str(row[0]), row[1], row[2]) for row in synsets]
-    # It raises whatever it comes upon.
+    # It may raise anything.
     except Exception as error:
         raise DataFileError(file, f"it has no synsets: {error}") from error
     return {row[0]: row[1] for row in rows}, {row[1]: row[2] for row in rows} | words

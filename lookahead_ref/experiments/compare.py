@@ -34,7 +34,7 @@ TOO_LARGE = (0.2, 0.3, 0.4)
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
-    """Return what is compared, in the order of the table."""
+    """Return the compared methods, in the order of the table."""
     if not settings.optimizers:
         return tuple(map(optimizers.method, _each_once(optimizers.COMPARED, settings)))
     names = tuple(dict.fromkeys(settings.optimizers))

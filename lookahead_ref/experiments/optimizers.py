@@ -168,6 +168,7 @@ def has(option: str, optimizer: str, outer: str | None = None) -> bool:
         "hyperparameters": plugins.is_plugin(inner),
         "momentum": inner in WITH_MOMENTUM,
         "k": around,
+        "inner_state": around,
         "workers": around,
         "alpha": wrapper == "lookahead-" and outer is None,
         "outer": wrapper == "lookahead-",

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
-from lookahead_ref.experiments.settings import command
+from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.statistics import LOSSES, training_loss
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan

@@ -1,20 +1,19 @@
 """All settings, declared once; the command line makes its options from them.
 
-A field that `setting` declares is an option of the command. Nothing heavy is imported here,
-so that ``--help`` answers at once.
+A field that `options.setting` declares is an option of the command. Nothing heavy is
+imported here, so that ``--help`` answers at once.
 """
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
-from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 from lookahead_ref import hyperparameters
+from lookahead_ref.experiments.options import options, setting, several
 
 SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine", "plateau")
 """Learning-rate schedules in `lookahead_ref.experiments.train.SCHEDULES`."""
@@ -31,48 +30,20 @@ SIZES = ("full", "middle", "small")
 OF_DATA = ("validation", "resize", "crop")
 """Settings of data, in every command that trains."""
 
-EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
-"""Settings of evaluation, in every command that trains."""
+SHARED = (
+    *("backend", "accumulate", *OF_DATA),
+    *("statistics_examples", "evaluate_every", "evaluate_train"),
+)
+"""Settings of computation, data and evaluation, in every command that trains."""
 
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
 _OPTIMIZERS = "lookahead_ref.experiments.optimizers:NAMES"
 
 
-@dataclass(frozen=True)
-class Option:
-    """A setting's option on the command line."""
-
-    help: str
-    name: str | None = None
-    """Its name, if that is not the field's."""
-    panel: str | None = None
-    """Its heading in the help."""
-    least: int | None = None
-    metavar: str | None = None
-    choices: str | tuple[str, ...] = ()
-    """Values for completion in a shell, or ``module:name`` of them."""
-    given: Any = None
-    """Its type on the command line, if that is not the field's."""
-    read: Callable[[Any], Any] = lambda value: value
-    """Converts a value on the command line to the field's."""
-    show_default: bool | str = True
-
-
-def setting(default: Any, text: str, **more: Any) -> Any:
-    """Declare a field with an option, by its help text."""
-    return field(default=default, metadata={"option": Option(text, **more)})
-
-
-def several(kind: type, text: str, **more: Any) -> Any:
-    """Declare a field that is a tuple, with an option that may be repeated."""
-    more = {"show_default": False, "read": tuple, **more}
-    return setting((), text, given=list[kind] | None, **more)  # type: ignore[valid-type]
-
-
 def evaluation(settings: Any) -> dict[str, Any]:
-    """Return a report's settings of data and evaluation, with training examples."""
-    given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
+    """Return a report's `SHARED` settings, with training examples evaluated."""
+    given = {name: getattr(settings, name) for name in SHARED}
     given["evaluate_train"] = given["evaluate_train"] is not False
     return {name: value for name, value in given.items() if value is not None}
 
@@ -80,55 +51,6 @@ def evaluation(settings: Any) -> dict[str, Any]:
 def shared(*names: str) -> Any:
     """Declare settings of training, with these fields as options."""
     return field(default_factory=TrainSettings, metadata={"shared": names})
-
-
-def options(settings: Any) -> Iterator[tuple[str, Option, Any]]:
-    """Yield each option's place, such as ``base.epochs``, its declaration and value."""
-    own = [each for each in fields(settings) if "option" in each.metadata]
-    beside = {parameter_name(each.name, each.metadata["option"]) for each in own}
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if "option" in each.metadata:
-            yield each.name, each.metadata["option"], value
-        for name, option, inner in options(value) if "shared" in each.metadata else ():
-            if (
-                name in each.metadata["shared"]
-                and parameter_name(name, option) not in beside
-            ):
-                yield f"{each.name}.{name}", option, inner
-
-
-def parameter_name(place: str, option: Option) -> str:
-    """Return the name of an option as a command's parameter."""
-    name = (option.name or place.rpartition(".")[2]).strip("-").replace("-", "_")
-    return f"{name}_" if iskeyword(name) else name
-
-
-def command(name: str, settings: Any) -> str:
-    """Return the command line for settings, without defaults."""
-    words = ["lookahead-ref", *name.split()]
-    usual = {place: value for place, _, value in options(type(settings)())}
-    for place, option, value in options(settings):
-        word = f"--{parameter_name(place, option).strip('_').replace('_', '-')}"
-        if value == usual[place]:
-            continue
-        if isinstance(value, tuple):
-            words += [part for each in value for part in _repeated(word, each)]
-        elif value is True:
-            words.append(word)
-        elif value is False and not (option.name or "").startswith("--"):
-            words.append(f"--no-{word.strip('-')}")
-        elif value is not None and value is not False:
-            words += [word, str(value)]
-    return shlex.join(words)
-
-
-def _repeated(word: str, value: Any) -> list[str]:
-    if not isinstance(value, tuple):
-        return [word, str(value)]
-    name, assigned = value
-    each = assigned if isinstance(assigned, tuple) else (assigned,)
-    return [part for one in each for part in (word, f"{name}={one}" if name else str(one))]
 
 
 def _assigned(
@@ -604,7 +526,7 @@ class ReproduceSettings:
     seeds: int | None = _seeds(None)
     epochs: int | None = setting(None, "Replaces that of the setting.", least=1)
     learning_rate: float | None = setting(None, "Of SGD; replaces that of the setting.")
-    base: TrainSettings = shared("backend", *OF_DATA, *EVALUATION)
+    base: TrainSettings = shared(*SHARED)
 
     def __post_init__(self) -> None:
         given = [name for name in ("full", "middle", "budget") if getattr(self, name)]

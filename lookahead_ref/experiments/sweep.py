@@ -7,7 +7,8 @@ from typing import Any
 
 from lookahead_ref.experiments import optimizers, plugins, report, trials
 from lookahead_ref.experiments.models import backend
-from lookahead_ref.experiments.settings import AXES, SweepSettings, TrainSettings, options
+from lookahead_ref.experiments.options import options
+from lookahead_ref.experiments.settings import AXES, SweepSettings, TrainSettings
 from lookahead_ref.experiments.statistics import evaluated, quality_column, rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots

@@ -155,7 +155,7 @@ def legend_above(axes: Any, theme: Theme = "light", **options: Any) -> None:
 
 
 def round_steps(low: float, high: float, most: int) -> Any:
-    """Return up to so many steps of round numbers that hold both ends."""
+    """Return round numbers, with at most `most` steps, that enclose both ends."""
     ticker = require("matplotlib.ticker", "experiments", purpose="draw pictures")
     return ticker.MaxNLocator(most).tick_values(low, high)
 
@@ -208,7 +208,7 @@ def curves_figure(
 
 
 def noted(figure: "Figure", note: str, theme: Theme = "light") -> "Figure":
-    """Write below a picture what a reader must know of it."""
+    """Write an explanation below a picture."""
     note = textwrap.fill(note, int(14 * figure.get_figwidth()))
     below = {"x": 0.01, "ha": "left", "fontsize": 9.5, "color": INK[theme]}
     figure.supxlabel(note, **below)
@@ -216,7 +216,7 @@ def noted(figure: "Figure", note: str, theme: Theme = "light") -> "Figure":
 
 
 def _meaning(counts: Sequence[int]) -> str:
-    """Say what a line and a band are, from the numbers of runs of each curve."""
+    """Explain lines and bands, given the numbers of runs of each curve."""
     fewest, most = min(counts), max(counts)
     if most == 1:
         return "Each line is one run (n = 1)."
@@ -235,6 +235,7 @@ def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]
     low = max(low, middle - 8 * max(high - middle, least))
     high = min(high, 100.0)
     low = min(low, high - least / 5)  # also of curves that are all flat
+    high += 0.02 * (high - low)  # so that no line lies on the edge
     return (low, high) if higher else (-high, -low)
 
 

@@ -84,7 +84,7 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
         console=console,
         # A piece may take hours, so the time left follows from all pieces done.
         speed_estimate_period=math.inf,
-        # What is printed meanwhile goes above the bar, unless it goes to a file.
+        # Other output goes above the bar, unless it goes to a file.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=sys.stderr.isatty(),
     )

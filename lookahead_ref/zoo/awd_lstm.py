@@ -36,7 +36,7 @@ class AWDLSTM:
     output's. Parameters, by name, with their shapes::
 
         embedding   weight            (vocabulary, embedding)
-        layer1 ...  input_weight      (width of what is below, 4 * width)
+        layer1 ...  input_weight      (width of the layer below, 4 * width)
                     recurrent_weight  (width, 4 * width)
                     bias              (4 * width,)
         output      bias              (vocabulary,)

@@ -50,18 +50,18 @@ def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
 
 
 @with_each(dict(list(FAMILY.items())[:2]))
-def test_outer_optimizers_agree_on_numba_too(optimizer: Any) -> None:
+def test_outer_optimizers_agree_on_numba(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numba"], steps=40)
 
 
-def test_the_longest_program_agrees_on_numba_too() -> None:
+def test_the_longest_program_agrees_on_numba() -> None:
     optimizer = MORE["mean of a Lookahead"](INNER["adam"](**DECOUPLED))
     assert_executors_agree(optimizer, ["numba"], steps=40)
 
 
 @pytest.mark.slow
 @with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, *DECAYS) | FAMILY)
-def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
+def test_everything_else_agrees_on_numba(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=300)
 
 
@@ -131,7 +131,7 @@ def test_parameters_and_gradients_need_not_be_contiguous_nor_aligned(backend: st
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("way", ["own", "part of a larger one", "read-only", "strided"])
-def test_gradients_are_copied_only_where_they_must_be(backend: str, way: str) -> None:
+def test_gradients_are_copied_only_if_necessary(backend: str, way: str) -> None:
     shape = (1000, 512)  # 2 MB, far more than a block of NumPy's
     grads: dict[str, Any] = {
         "own": np.ones(shape, np.float32),
@@ -174,15 +174,15 @@ def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written(backend: st
     assert_reads_before_it_writes(Place(backend), 8)
 
 
-def test_what_the_comparison_takes_for_the_same() -> None:
+def test_equivalent_results_compare_equal() -> None:
     x = np.array([0.0, 1.0, np.nan])
-    for other, told in (
+    for other, message in (
         ({"x": np.array([-0.0, 1.0, np.nan])}, "the first at 0"),
         ({"x": np.array([0.0, np.nextafter(1.0, 2.0), np.nan])}, "the first at 1"),
         ({"x": x.astype(np.float32)}, "is not like"),
         ({"x": x[:, None]}, "is not like"),
         ({"y": x}, "are not"),
     ):
-        with pytest.raises(AssertionError, match=told):
+        with pytest.raises(AssertionError, match=message):
             assert_same_bits({"x": x}, other)
     assert_same_bits({"x": x}, {"x": np.array([0.0, 1.0, -np.nan])})

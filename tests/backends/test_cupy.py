@@ -1,4 +1,4 @@
-"""The CuPy backend, as far as machines without a GPU can tell."""
+"""The CuPy backend, as far as it can be tested without a GPU."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def nvrtc_is_there() -> bool:
 
     try:
         nvrtc.getVersion()
-    except Exception:  # whatever the loader of NVIDIA's libraries raises
+    except Exception:  # NVIDIA's loader may raise anything
         return False
     return True
 
@@ -69,13 +69,13 @@ def nvrtc_was_installed_here() -> bool:
     return Path(str(found.locate_file(""))).is_relative_to(sys.prefix)
 
 
-# Where it was installed, tests that would be skipped because it does not load must fail.
+# If it is installed but does not load, tests must fail, not be skipped.
 needs_nvrtc = pytest.mark.skipif(
     not nvrtc_was_installed_here() and not nvrtc_is_there(), reason="NVRTC is not installed"
 )
 
 
-# What the device would run.
+# The code for the device.
 
 
 @pytest.mark.slow
@@ -104,7 +104,9 @@ def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
 
 
 @needs_nvrtc
-def test_what_the_reading_of_the_ptx_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_the_ptx_finds_flushing_and_fusing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(compiler, "OPTIONS", ("--ftz=true", "--std=c++17"))
     ptx = compiler.translate(text("adam"), 90, kind="ptx").decode()
     assert "fma.rn.ftz.f32" in ptx
@@ -135,9 +137,9 @@ def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
 
 
 @needs_nvrtc
-def test_a_device_older_than_nvrtc_compiles_for_is_told_so_in_one_line() -> None:
-    told = r"capability \d+\.\d or more .* 3\.5:"
-    with pytest.raises(BackendUnavailableError, match=told):
+def test_a_device_too_old_for_nvrtc_is_reported_in_one_line() -> None:
+    message = r"capability \d+\.\d or more .* 3\.5:"
+    with pytest.raises(BackendUnavailableError, match=message):
         compiler.translate(text("sgd"), 35)
 
 
@@ -241,7 +243,7 @@ def test_a_step_is_as_few_launches_as_can_be(cuda: HostCuda, place: Place) -> No
     for _ in range(2):
         cuda.launches.clear()
         stepper.step(place.to(params))
-        # Of both dtypes; of a Lookahead's five buffers there is place for 78 arrays.
+        # Both dtypes; a launch has room for 78 arrays with a Lookahead's five buffers.
         assert len(cuda.launches) == 2
         assert sum(cuda.launches) == 2 * 48
 
@@ -299,22 +301,22 @@ def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
     x = starved.from_host(np.zeros(3))
     monkeypatch.setattr(standin.ndarray, "copy", fail)
     monkeypatch.setattr(standin, "asarray", fail)
-    told = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
+    message = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
     for attempt in (
         lambda: starved.from_host(np.zeros(3)),
         lambda: starved.copy(x),
         lambda: la.Stepper(la.SGD(0.1), {"x": x}, backend=starved),
     ):
-        with pytest.raises(MemoryError, match=told):
+        with pytest.raises(MemoryError, match=message):
             attempt()
 
 
-def test_an_error_of_the_host_s_memory_stays_as_it_is(place: Place) -> None:
+def test_an_error_of_the_host_s_memory_is_unchanged(place: Place) -> None:
     with pytest.raises(MemoryError, match=r"^the host's$"), explained(place.backend):
         raise MemoryError("the host's")
 
 
-# Where it cannot run.
+# Reasons why it cannot run.
 
 
 def has_a_device() -> bool:
@@ -330,7 +332,7 @@ no_device = pytest.mark.skipif(has_a_device(), reason="there is a device")
 
 
 @no_device
-def test_a_machine_without_a_device_is_told_in_one_line() -> None:
+def test_a_machine_without_a_device_is_reported_in_one_line() -> None:
     with pytest.raises(BackendUnavailableError, match="no CUDA device") as raised:
         load("cupy")
     assert "\n" not in str(raised.value)
@@ -345,24 +347,24 @@ def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_cupy")
-def test_a_machine_without_cupy_is_told_what_to_install() -> None:
-    told = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
-    with pytest.raises(RuntimeError, match=told) as raised:
+def test_a_machine_without_cupy_learns_what_to_install() -> None:
+    message = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
+    with pytest.raises(RuntimeError, match=message) as raised:
         load("cupy")
     assert type(raised.value) is BackendUnavailableError
     assert "\n" not in str(raised.value)
 
 
-def assert_ends(command: str, told: str) -> None:
+def assert_ends(command: str, message: str) -> None:
     done = called(command)
-    refused(done, told)
+    refused(done, message)
     assert done.stdout == ""
 
 
 @pytest.mark.usefixtures("without_cupy")
 def test_commands_without_cupy_say_so_in_one_line() -> None:
-    told = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
-    assert_ends("train --backend cupy", told)
+    message = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
+    assert_ends("train --backend cupy", message)
 
 
 @no_device

@@ -62,7 +62,7 @@ def test_derivatives_and_their_derivatives_agree_with_differences(name: str) -> 
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_what_is_missing_is_refused_and_has_a_derivative_on_the_host(name: str) -> None:
+def test_missing_derivatives_are_refused_and_exist_on_the_host(name: str) -> None:
     function, host = MISSING[name]
     loss = lambda *a: np.sum(function(*a))  # noqa: E731
     autograd.grad(loss)(*host)
@@ -70,7 +70,7 @@ def test_what_is_missing_is_refused_and_has_a_derivative_on_the_host(name: str) 
         autograd.grad(loss)(*moved(host))
 
 
-def test_what_autograd_differentiates_is_differentiated_or_said_to_be_missing(
+def test_autograds_functions_are_differentiated_or_listed_as_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     called: set[Any] = set()
@@ -79,7 +79,7 @@ def test_what_autograd_differentiates_is_differentiated_or_said_to_be_missing(
         called.add(function)
         self.parents = []
 
-    # On the host, where autograd says which functions there are.
+    # On the host, with autograd's list of functions.
     monkeypatch.setattr(VJPNode, "__init__", record)
     for function, host in {**FUNCTIONS, **MISSING}.values():
         for number in range(len(host)):

@@ -79,7 +79,7 @@ def test_the_backend_uses_names_that_cupy_has() -> None:
 
 
 @pytest.mark.parametrize("place", OF_OBJECTS)
-def test_what_is_used_of_cupy_s_objects_is_there(place: str) -> None:
+def test_the_used_parts_of_cupy_exist(place: str) -> None:
     found = reduce(getattr, place.split("."), cupy)
     assert OF_OBJECTS[place] <= set(dir(found))
 
@@ -99,7 +99,7 @@ def test_models_and_rules_use_names_that_cupy_s_namespaces_have() -> None:
     assert missing == {}
 
 
-def test_a_name_that_is_not_there_would_be_found() -> None:
+def test_a_missing_name_would_be_found() -> None:
     tree = ast.parse("cupy.cuda.NoSuch; namespace(x).no_such(xp.nor_this)")
     assert list(cupy_s_own(tree)) == ["cuda.NoSuch", "cuda"]
     assert set(of_a_namespace(tree)) == {"no_such", "nor_this"}

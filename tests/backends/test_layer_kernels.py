@@ -141,7 +141,7 @@ def test_read_only_biases_are_taken() -> None:
 
 @pytest.mark.parametrize("place", [0, 7, 40])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_what_is_not_a_number_stays_so(place: int, sign: float) -> None:
+def test_nan_stays_nan(place: int, sign: float) -> None:
     y, bias = draw(0, 2, 41), np.zeros(41, np.float32)
     y[0, place] = math.copysign(math.nan, sign)
     for activation in ("relu", "tanh", None):
@@ -187,6 +187,6 @@ def test_functions_are_as_precise_as_documented(
     assert (np.abs(found - wanted) / spacing).max() < ulps
 
 
-def test_kernels_are_those_of_a_backend_that_has_some() -> None:
+def test_a_backends_own_kernels_are_used() -> None:
     assert type(find("numba")) is NumbaLayers
     assert find("numpy") is GENERAL

@@ -70,7 +70,7 @@ def at_once(*asked: list[str]) -> list[list[str]]:
         return [process.communicate(timeout=500)[0].splitlines() for process in begun]
 
 
-def test_where_numba_compiles_nothing_the_backend_is_not_available(
+def test_if_numba_cannot_compile_the_backend_is_not_available(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("numba.config.DISABLE_JIT", True)  # as by the environment
@@ -81,6 +81,7 @@ def test_where_numba_compiles_nothing_the_backend_is_not_available(
 # The cache.
 
 
+@pytest.mark.slow
 def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     NumbaBackend(cache=whole).compile(DOUBLE, "float64")([np.ones(1)], [2.0])
@@ -103,6 +104,7 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
     assert not [path for each in damaged for path in each.rglob("*.nb?")]
 
 
+@pytest.mark.slow
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
     found = at_once(*[[f"multiply:{tmp_path}"]] * 2)
     assert [lines[0].split()[:2] for lines in found] == [["3.0", "5.0"]] * 2
@@ -139,7 +141,7 @@ def test_another_program_or_dtype_is_another_file(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> None:
-    # A file stands where the folder should be: that stops even a process that may do
+    # A file in place of the folder stops even a process that may do
     # anything.
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -312,7 +314,7 @@ def test_steppers_of_several_threads_share_a_pool_of_any_size_and_do_all_once() 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 # Python 3.12 warns of a fork beside threads, which is what is tested here.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_goes_on_and_so_does_its_parent() -> None:
+def test_a_forked_child_and_its_parent_both_continue() -> None:
     start, *grads = normal(6, 400_001)
     optimizer = la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3)
     expected, _ = run(optimizer, start, grads)

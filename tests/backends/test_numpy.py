@@ -24,7 +24,7 @@ OPERATIONS = {
 
 
 def one_at_a_time(program: Program, buffers: list[Any], scalars: list[Any]) -> list[Any]:
-    """What each buffer holds afterwards, every result in memory of its own."""
+    """Return the final buffers, with separate memory for every result."""
     registers = [buffer.copy() for buffer in buffers] + list(scalars)
     for line in program.instructions:
         if line.operation == "zero":
@@ -55,7 +55,7 @@ def programs(draw: st.DrawFn) -> Program:
         instructions.append(Instruction(operation, tuple(operands)))
         arrays.append(registers + number)
     written = draw(st.lists(st.integers(0, buffers - 1), unique=True))
-    # Whatever is written may be a result, or what another buffer held.
+    # A written value may be a result or another buffer's old value.
     writes = [
         (buffer, draw(st.sampled_from([each for each in arrays if each != buffer] or [0])))
         for buffer in written

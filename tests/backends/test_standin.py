@@ -1,4 +1,4 @@
-"""The stand-in refuses what CuPy refuses, and tells of all that moves."""
+"""The stand-in refuses what CuPy refuses, and records all transfers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -78,7 +78,7 @@ LOOKS = (float, int, bool, repr, "{:.1f}".format, standin.asnumpy)
         (lambda array: array[1:, 0] + np.float32(1) * 2, (0, 0)),
     ],
 )
-def test_what_moves_is_counted(use: Callable[[Any], Any], moved: tuple[int, int]) -> None:
+def test_moved_bytes_are_counted(use: Callable[[Any], Any], moved: tuple[int, int]) -> None:
     array = x()
     with standin.moves(*moved):
         use(array)

@@ -32,7 +32,7 @@ def running() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if each.name.startswith("lookahead-ref")}
 
 
-def test_threads_end_with_the_object_but_not_before_what_they_were_given_is_done() -> None:
+def test_threads_end_with_the_object_but_finish_their_work() -> None:
     before = running()
     helpers, go, done = Helpers(3), threading.Event(), SimpleQueue[tuple[int, Any]]()
     begun = running() - before
@@ -82,7 +82,7 @@ def test_a_caller_on_a_core_of_no_thread_is_helped(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("count", "pinned"), [(None, True), (10**4, False)])
-def test_threads_stay_on_cores_only_where_there_is_one_for_each(
+def test_threads_stay_on_cores_only_if_there_is_one_for_each(
     count: int | None, pinned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, Any]] = []

@@ -1,4 +1,4 @@
-"""The pages are drawn from asv's result files; the one on GPUs tells of tests, too."""
+"""The pages are drawn from asv's result files; the one on GPUs also reports tests."""
 
 import json
 import math
@@ -71,8 +71,8 @@ def test_each_figure_has_its_targets(
     benchmark: str, case: tuple[Any, ...], value: float, targets: list[str]
 ) -> None:
     judged = list(page.judged(row(benchmark, case, value)))
-    for each, told in zip(judged, targets, strict=True):
-        assert f"{page.target(each)} {page.outcome(each)}".startswith(told)
+    for each, message in zip(judged, targets, strict=True):
+        assert f"{page.target(each)} {page.outcome(each)}".startswith(message)
 
 
 def test_cost_is_shown_of_the_steps_and_of_the_bytes_that_are_counted() -> None:
@@ -82,7 +82,7 @@ def test_cost_is_shown_of_the_steps_and_of_the_bytes_that_are_counted() -> None:
     assert moved.value == pytest.approx(1.2 / (1 + 8 / 60))
 
 
-def test_what_is_missed_by_little_is_shown_to_be() -> None:
+def test_a_narrow_miss_is_shown_as_one() -> None:
     for least, most, value in ((0, 1, 1.0004), (1, 9, 0.9996)):
         missed = page.Row("any", (), value, 0.98, 1.02, least, most)
         assert page.figure(missed) == f"**{value}** (0.9800 to 1.0200)"
@@ -101,7 +101,7 @@ FIGURES: Figures = {
 }
 
 
-def test_the_page_holds_what_was_measured_and_what_failed_or_missed(tmp_path: Path) -> None:
+def test_the_page_has_measurements_failures_and_missed_targets(tmp_path: Path) -> None:
     text = page.page(result_file(tmp_path, FIGURES))
     assert "| The same inside Lookahead, k = 5 | 12.5 ms |" in text
     assert "a processor, 2 cores, 16.0 GB; an OS; Python" in text
@@ -160,7 +160,7 @@ def test_the_page_on_gpus_is_as_the_script_writes_it() -> None:
         assert "GB/s" in text
 
 
-def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
+def test_without_a_device_the_page_says_so_and_has_no_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unavailable = mock.Mock(side_effect=la.BackendUnavailableError("there is none"))
@@ -180,7 +180,7 @@ def test_the_page_lists_what_the_tests_know_to_be_missing() -> None:
 
 
 @pytest.mark.parametrize("failed", [False, True])
-def test_where_there_is_a_device_the_page_holds_every_figure(
+def test_with_a_device_the_page_has_every_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: bool
 ) -> None:
     figures = {

@@ -256,7 +256,7 @@ def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:
         assert last < first
 
 
-def test_training_is_timed_and_compared_where_there_is_pytorch(
+def test_training_is_timed_and_compared_with_pytorch_if_installed(
     monkeypatch: pytest.MonkeyPatch, without_peers: None
 ) -> None:
     monkeypatch.setitem(models.WORKS, "small", SMALL["mlp"])
@@ -271,6 +271,7 @@ def test_training_is_timed_and_compared_where_there_is_pytorch(
     assert len(benchmark.track_ratio("small", "numpy")["samples"]) == 2
 
 
+@pytest.mark.slow
 def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: Any = {start.Start: "nothing", start.FirstCycle: "two loops compiled"}
     for benchmark, what in timed.items():

@@ -42,7 +42,7 @@ main()
 def called_outside(
     line: str, folder: Path, *hidden: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, if need be without some distributions."""
+    """Run a command in a new process, without some distributions if given."""
     start = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "lookahead_ref"]
     done = subprocess.run(
         [sys.executable, *start, *line.split()],
@@ -101,7 +101,7 @@ def test_the_examples_of_the_help_work(line: str, here: Path) -> None:
 
 
 def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Path) -> None:
-    # Pictures are drawn, too, whatever Matplotlib is told outside.
+    # Pictures are drawn even with odd settings of Matplotlib.
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     line = f"{COMPARE} adam --output out"
     done = called_outside(line, tmp_path, MPLBACKEND="nonsense")
@@ -192,7 +192,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("train --optimizer adamm", "optimizer must be one of sgd"),
         ("train --optimizer adm", "got 'adm'; did you mean 'adam'?"),
@@ -233,12 +233,12 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("nonsense", "nonsense"),
     ],
 )
-def test_a_wrong_command_is_told_so_with_exit_code_2_and_makes_nothing(
-    arguments: str, told: str, here: Path
+def test_a_wrong_command_exits_with_2_and_makes_nothing(
+    arguments: str, message: str, here: Path
 ) -> None:
     done = called(arguments)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert list(here.iterdir()) == []
 
 
@@ -249,8 +249,8 @@ def test_a_run_that_diverges_fails_with_exit_code_1(here: Path) -> None:
 
 
 def test_a_cycle_that_diverges_has_no_picture(here: Path) -> None:
-    told = "the weights diverge: learning_rate must be below 1.758"
-    refused(called("theory alpha --learning-rate 1e300"), told, code=1)
+    message = "the weights diverge: learning_rate must be below 1.758"
+    refused(called("theory alpha --learning-rate 1e300"), message, code=1)
     assert list(here.iterdir()) == []
 
 
@@ -288,7 +288,7 @@ def test_the_shell_completes_values(typed: str, offered: list[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk")
-def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
+def test_a_full_disk_below_standard_output_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "lookahead_ref", "info", "--json"],

@@ -34,7 +34,7 @@ def port(name: str, *needs: str) -> Any:
 
 
 def broken(file: Path, right: str, wrong: str, folder: Path) -> Path:
-    """Write a file of the porting guide, under a name of its own, with one change."""
+    """Write a changed file of the porting guide under a new name."""
     source = file.read_text(encoding="utf-8")
     assert source.count(right) == 1
     changed = folder / f"wrong_{folder.name}.py"

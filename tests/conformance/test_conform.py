@@ -95,7 +95,7 @@ def listing(expected: object, version: int = 1) -> str:
     )
 
 
-def test_a_right_program_passes_and_its_conventions_are_told(folder: Path) -> None:
+def test_a_right_program_passes_and_its_conventions_are_reported(folder: Path) -> None:
     some = ("--profile", "wrapper", "--profile", "evaluation")
     result = conform("pure", *some, "--markdown", "a.md")
     assert result.exit_code == 0
@@ -263,7 +263,7 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
         ("class A:\n    def fast(self", "SyntaxError: '(' was never closed (theirs.py"),
     ],
 )
-def test_a_file_that_cannot_be_imported_is_told_in_a_line(
+def test_a_file_that_cannot_be_imported_is_reported_in_a_line(
     folder: Path, source: str, says: str
 ) -> None:
     folder.joinpath("theirs.py").write_text(source)
@@ -331,5 +331,5 @@ def test_the_help_names_every_profile() -> None:
 
 
 def test_the_help_says_every_exit_code() -> None:
-    told = conform("--help").stdout.partition("Exit code:")[2].partition("Arguments")[0]
-    assert re.findall(r"(\d), if", told) == [*"012345"]
+    message = conform("--help").stdout.partition("Exit code:")[2].partition("Arguments")[0]
+    assert re.findall(r"(\d), if", message) == [*"012345"]

@@ -1,4 +1,4 @@
-"""What a diagnosis says where causes are many, alike or not to be seen."""
+"""The diagnosis of many, similar or invisible causes."""
 
 from typing import Any
 
@@ -47,13 +47,13 @@ def test_more_than_two_bugs_are_named_together(names: tuple[str, ...]) -> None:
     others = ("state", "resume", "schedule", "inner:adamw") * (names != IN_ONE_PROFILE)
     some = chosen("wrapper", *others, every=3)
     (diagnosis,) = diagnose(results(program(*names), some, "float32"))
-    told = named(diagnosis.explanations)
+    message = named(diagnosis.explanations)
     # At a first synchronization in step 1, phi of the first step is phi of that one.
     if names[0] == "first-sync-at-step-1":
         phis = ("phi-after-first-step", "phi-at-first-sync")
-        assert told == {frozenset({names[0], *names[2:], phi}) for phi in phis}
+        assert message == {frozenset({names[0], *names[2:], phi}) for phi in phis}
     else:
-        assert told == {frozenset(names)}
+        assert message == {frozenset(names)}
 
 
 @pytest.mark.parametrize("name", ["phi-is-theta", "theta-becomes-phi"])
@@ -71,11 +71,11 @@ def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> Non
     assert whole.explanations == ()
     *_, first, _, _, _ = in_plain_words(summarize("it", found, diagnoses))
     assert first == "Nothing that is known here explains everything. By profile:"
-    told = {each.scope: named(each.explanations) for each in parts}
-    assert told == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
+    message = {each.scope: named(each.explanations) for each in parts}
+    assert message == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
 
 
-def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common() -> None:
+def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common() -> None:
     some = chosen("wrapper", "resume", every=4)
     found = results(program("half-the-phi-loaded"), some, "float32")
     only, after = summarize("it", found, diagnose(found))["hints"]
@@ -90,16 +90,16 @@ def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common(
     assert summarize("it", found, diagnose(found))["hints"] == []
 
 
-def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
+def test_two_explanations_are_both_reported_the_likelier_first() -> None:
     # Every k - 1 steps, or every step: the same where k is 2.
     some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]
     (diagnosis,) = diagnose(results(program("period-minus-one"), some, "float64"))
-    told = [[bug.name for bug in each] for each in diagnosis.explanations]
-    assert told == [["period-minus-one"], ["k-ignored"]]
+    message = [[bug.name for bug in each] for each in diagnosis.explanations]
+    assert message == [["period-minus-one"], ["k-ignored"]]
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> None:
+def test_a_convention_is_reported_only_if_a_case_has_shown_it(answers: bool) -> None:
     found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float64")
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     if answers:
@@ -112,11 +112,11 @@ def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> N
     assert diagnosis.unobserved == (() if answers else ("no-gradient",))
 
 
-def test_a_convention_is_told_as_allowed() -> None:
+def test_a_convention_is_reported_as_allowed() -> None:
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     found = results(program(), lacking, "float64")
-    *_, told = in_plain_words(summarize("it", found, diagnose(found)))
-    assert told == f"It {by_name('no-gradient-skips').says}: allowed."
+    *_, message = in_plain_words(summarize("it", found, diagnose(found)))
+    assert message == f"It {by_name('no-gradient-skips').says}: allowed."
 
 
 def test_a_convention_that_no_passed_case_shows_is_no_mistake() -> None:
@@ -146,14 +146,16 @@ def test_bits_with_the_last_byte_first_are_named(
             seen.steps.slow = [[x.byteswap() for x in each] for each in seen.steps.slow]
         found.append(Result(case, dtype, "failed", "", judge(case, seen, dtype), seen))
     (diagnosis,) = diagnose(found)
-    # What float32 reads is zero, however it is written.
+    # Zero in float32, however it is written.
     causes = (READS,) if dtype == "float32" and READS in causes else causes
-    told = named(diagnosis.explanations)
+    message = named(diagnosis.explanations)
     # Read and written so, float64 seems to rest: there are other reasons for that.
-    assert frozenset(causes) in told if len(causes) == 2 else told == {frozenset(causes)}
+    assert (
+        frozenset(causes) in message if len(causes) == 2 else message == {frozenset(causes)}
+    )
 
 
-# Where a scheduler of PyTorch writes.
+# PyTorch's schedulers write here.
 
 
 def wrappers(torch: Any) -> dict[str, Any]:
@@ -221,8 +223,8 @@ def test_rates_are_written_where_a_scheduler_of_pytorch_writes(
         verdict = judge(case, seen, "float64")
         status: Any = "passed" if verdict.passed else "failed"
         found.append(Result(case, "float64", status, "", verdict, seen))
-    told = [named(each.explanations) for each in diagnose(found)]
-    assert told == ([{frozenset({causes})}] if causes else [])
+    message = [named(each.explanations) for each in diagnose(found)]
+    assert message == ([{frozenset({causes})}] if causes else [])
     # The case's learning rates are those of a real scheduler.
     rates = setup(decay[0], "float64").inner.learning_rate
     optimizer = wrapper(torch.optim.SGD([torch.zeros(1)], rates[0]), 5, 0.5)

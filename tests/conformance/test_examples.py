@@ -86,7 +86,7 @@ def build(commands: Sequence[Sequence[str]]) -> str:
     return command
 
 
-# What others have to be compiled with, or run in, takes several times as long.
+# Compilers and runtimes of other languages take several times as long.
 @pytest.fixture(
     params=[
         pytest.param(x, marks=[] if x.kind in ("javascript", "c") else [pytest.mark.slow])

@@ -1,4 +1,4 @@
-"""Correct programs pass, however they arrange their arithmetic and whatever they hide."""
+"""Correct programs pass with any order of arithmetic and any hidden values."""
 
 from itertools import product
 from typing import Any
@@ -125,6 +125,6 @@ def test_slow_weights_and_slots_may_be_hidden_at_first(steps: int) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 2])
-def test_what_is_shown_late_fails_at_its_own_step(steps: int) -> None:
+def test_values_shown_late_fail_at_their_own_step(steps: int) -> None:
     found = [(each.where, each.step) for each in judged_late(steps, 1.0).mismatches]
     assert found == [("slow weights", steps + 1), ("velocity", steps + 1)]

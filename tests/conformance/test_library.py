@@ -1,7 +1,9 @@
 """The library passes its own golden suite: the pure path and each backend."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conformance.running import results
@@ -16,14 +18,10 @@ def check(make: Callable[[], Adapter], *some: Case) -> None:
     assert [each for each in results(make, some) if each.status != "passed"] == []
 
 
-@pytest.mark.parametrize("case", cases())
-def test_the_pure_path_passes(case: Case) -> None:
-    check(Pure, case)
-
-
+@pytest.mark.parametrize("make", [Pure, partial(Stepped, "numpy")], ids=["pure", "numpy"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_numpy_stepper_passes(profile: str) -> None:
-    check(lambda: Stepped("numpy"), *cases(profile))
+def test_the_pure_path_and_the_numpy_stepper_pass(make: Any, profile: str) -> None:
+    check(make, *cases(profile))
 
 
 def test_the_numba_stepper_passes_the_smoke_cases() -> None:

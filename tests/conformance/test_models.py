@@ -33,7 +33,7 @@ from lookahead_ref.conformance.wire import Server, encode
 CASES = model_cases()
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
 EACH = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-# Its first layer stands at the rectifier's kink, where differences see half a slope.
+# Its first layer is at the rectifier's kink, where differences give half a slope.
 SMOOTH = [case for case in CASES if case.id != "mlp-zero-weights"]
 
 
@@ -241,7 +241,7 @@ WRONG: dict[str, tuple[str, Callable[[ModelCase], ModelAnswer]]] = {
 
 
 @pytest.mark.parametrize(("identity", "wrong"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_far_off(identity: str, wrong: Any) -> None:
+def test_wrong_programs_fail_by_far(identity: str, wrong: Any) -> None:
     case = case_of(identity)
     assert judge_model(case, computed(case), "float64") == []
     found = judge_model(case, wrong(case), "float32", "gpu")
@@ -258,14 +258,16 @@ def test_a_mismatch_says_where_and_by_how_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gradients", "told"),
+    ("gradients", "message"),
     [
         ({"layer9.bias": np.zeros(3)}, "mlp-smoke has loss, .* got 'gradient layer9.bias'"),
         ({"layer1.bias": np.zeros(4)}, r"gradient layer1.bias must have the shape \(3,\)"),
     ],
 )
-def test_an_answer_of_another_form_is_refused(gradients: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_answer_of_another_form_is_refused(
+    gradients: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         judge_model(case_of("mlp-smoke"), ModelAnswer(1.0, gradients), "float32")
 
 
@@ -299,7 +301,7 @@ def test_one_without_is_not_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"loss": None}, "loss must hold bit strings of 16 .* got 'null'"),
         ({"loss": 0.5}, "loss must hold bit strings"),
@@ -309,7 +311,9 @@ def test_one_without_is_not_offered() -> None:
         ({"carried": [[]]}, "carried must be a list of 0 tensors"),
     ],
 )
-def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: str) -> None:
+def test_an_answer_that_cannot_be_is_a_failure(
+    changed: dict[str, Any], message: str
+) -> None:
     case = case_of("mlp-smoke")
 
     def ask(request: Any) -> Any:
@@ -317,17 +321,17 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
 
     (result,) = run_models(ask, [case], dtypes=["float32"])
     assert result.status == "error"
-    assert re.search(told, result.reason)
+    assert re.search(message, result.reason)
 
 
 @pytest.mark.parametrize(
-    ("gradients", "told"),
+    ("gradients", "message"),
     [
         ({"layer1.weight": np.zeros((2, 3))}, "gradients must be a dict with the tensors"),
         (dict.fromkeys(case_of("mlp-smoke").params("float32"), np.zeros(1)), "the shape"),
     ],
 )
-def test_what_an_adapter_returns_is_checked(gradients: Any, told: str) -> None:
+def test_answers_of_an_adapter_are_checked(gradients: Any, message: str) -> None:
     class Adapter:
         def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
             return 1.0, gradients, {}
@@ -335,7 +339,7 @@ def test_what_an_adapter_returns_is_checked(gradients: Any, told: str) -> None:
     answered = Server(Adapter).answer(  # type: ignore[arg-type]
         {"do": "model", "dtype": "float32", "case": dict(case_of("mlp-smoke").data)}
     )
-    assert told in answered["error"]
+    assert message in answered["error"]
 
 
 PROGRAM = """
@@ -377,7 +381,7 @@ def test_the_command_reports_passes_and_failures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         ((), 2, "one of TARGET, --command"),
         (("nothing",), 2, "target must be pure"),
@@ -390,10 +394,12 @@ def test_the_command_reports_passes_and_failures(tmp_path: Path) -> None:
         (("--command", "/no/such/program"), 3, "cannot be started"),
     ],
 )
-def test_a_wrong_command_is_told(arguments: tuple[str, ...], code: int, told: str) -> None:
+def test_a_wrong_command_is_reported(
+    arguments: tuple[str, ...], code: int, message: str
+) -> None:
     result = called("golden", "models", *arguments)
     assert result.stdout == ""
-    refused(result, told, code)
+    refused(result, message, code)
 
 
 # The bounds.

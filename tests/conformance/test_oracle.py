@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lookahead_ref.conformance import cases, models, optimizer_cases, oracle, within
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
-from lookahead_ref.conformance.optimizer_cases import (
+from lookahead_ref.conformance.case_building import (
     PAIR,
     adagrad,
     adam,
@@ -314,15 +314,15 @@ def test_missing_gradients_pass_with_every_convention_of_the_inner_rule() -> Non
     for case, *both in product(late, rules, missing):
         if all(each.applies(case.data) for each in both):
             shown.add(both[0].name)
-            (told,) = (each for each in case.outcomes if each.name == both[1].name)
+            (message,) = (each for each in case.outcomes if each.name == both[1].name)
             for t, step in enumerate(simulate(case.data, oracle.Double(), both).steps, 1):
-                assert within(np.concatenate(step.fast), told.fast, t, "float64"), both
+                assert within(np.concatenate(step.fast), message.fast, t, "float64"), both
     assert shown >= {"adagrad-epsilon-in-root", "epsilon-hat"}
 
 
 @pytest.mark.parametrize("rule", [heavy_ball, nesterov])
 @pytest.mark.parametrize("kind", ["none", "l2", "decoupled"])
-def test_where_momentum_has_the_learning_rate_does_not_matter_while_it_is_constant(
+def test_both_forms_of_momentum_agree_at_a_constant_learning_rate(
     rule: Any, kind: str
 ) -> None:
     inner = rule() if kind == "none" else rule(**{kind: 0.25})

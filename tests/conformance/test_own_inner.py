@@ -21,7 +21,7 @@ from lookahead_ref.conformance.running import run
 def taken(
     *bugs: str, rate: float = 1.0, decay: float = 0.0, offers: Any = ("own-inner",)
 ) -> list[Result]:
-    """Run the profile on the port with bugs, around an Adam of its own."""
+    """Run the profile on the port with bugs, around its own Adam."""
 
     class Own(program(*bugs)):  # type: ignore[misc]
         def start(self, setup: Any) -> None:
@@ -40,7 +40,7 @@ def test_a_right_outer_update_passes_around_any_inner_optimizer() -> None:
     *own, _, _, _, not_own = taken()
     assert statuses(own) == {"passed"}
     assert len(own) == len(own_cases()) == 14
-    # Not by a hair: whatever order it computes in.
+    # With a margin, for any order of computation.
     assert max(r.verdict.largest for r in own if r.verdict) < 0.7
     assert not_own.status == "unsupported"
 
@@ -69,7 +69,7 @@ def test_a_wrong_one_fails_and_its_bugs_are_named(bugs: tuple[str, ...]) -> None
         ({"offers": ()}, "an inner optimizer of its own"),
     ],
 )
-def test_what_cannot_be_judged_so_is_not_offered(changed: Any, says: str) -> None:
+def test_unsuitable_inner_optimizers_count_as_not_offered(changed: Any, says: str) -> None:
     results = taken(**changed)[:14]
     assert statuses(results) == {"unsupported"}
     assert all(says in each.reason for each in results)

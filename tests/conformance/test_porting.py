@@ -144,7 +144,7 @@ def test_pytorch_frozen_tied_and_added_parameters(pytorch: Any) -> None:
     assert torch.equal(frozen, kept)
 
 
-def test_pytorch_training_loop_goes_on_from_what_it_saved(pytorch: Any) -> None:
+def test_pytorch_training_loop_continues_from_its_saved_state(pytorch: Any) -> None:
     torch, _ = pytorch
     loop = port("training_pytorch")
     batches = [(torch.randn(16, 4), torch.randn(16, 1)) for _ in range(14)]
@@ -170,7 +170,9 @@ ROWS = ROW.findall(GUIDE.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_names_and_defaults_are_those_of_what_is_installed(row: tuple[str, ...]) -> None:
+def test_names_and_defaults_are_those_of_the_installed_packages(
+    row: tuple[str, ...],
+) -> None:
     path, *expected = row
     package = path.partition("/")[0]
     spec = importlib.util.find_spec(package)

@@ -35,7 +35,7 @@ OFFERED: list[tuple[dict[str, Any], Callable[[Setup], bool]]] = [
 
 
 @pytest.mark.parametrize(("offered", "asked"), OFFERED)
-def test_a_case_stops_where_it_asks_for_more_than_is_offered(
+def test_a_case_that_needs_more_than_is_offered_is_refused(
     offered: dict[str, Any], asked: Callable[[Setup], bool]
 ) -> None:
     found = set()
@@ -66,25 +66,25 @@ class Silent:
         raise AssertionError("it was asked")
 
 
-@pytest.mark.parametrize("case", [*cases("outer"), *cases("workers")])
-def test_who_does_not_offer_outer_optimizers_or_workers_is_not_asked(case: Any) -> None:
-    given = setup(case, "float64")
-    asked = {"outer": "an outer optimizer", "workers": "several workers"}
-    if not any(level.outer and not level.alpha for level in given.levels):
-        del asked["outer"]
-    if given.workers == 1:
-        del asked["workers"]
-    assert asked
-    for number, expected in enumerate(asked.values()):
-        offering = type("Offering", (Silent,), {"offers": [*asked][:number]})
-        with pytest.raises(UnsupportedError, match=expected):
+def test_who_does_not_offer_outer_optimizers_or_workers_is_not_asked() -> None:
+    for case in (*cases("outer"), *cases("workers")):
+        given = setup(case, "float64")
+        asked = {"outer": "an outer optimizer", "workers": "several workers"}
+        if not any(level.outer and not level.alpha for level in given.levels):
+            del asked["outer"]
+        if given.workers == 1:
+            del asked["workers"]
+        assert asked
+        for number, expected in enumerate(asked.values()):
+            offering = type("Offering", (Silent,), {"offers": [*asked][:number]})
+            with pytest.raises(UnsupportedError, match=expected):
+                observe(case, "float64", offering())
+        offering = type("Offering", (Silent,), {"offers": [*asked]})
+        with pytest.raises(AssertionError, match="it was asked"):
             observe(case, "float64", offering())
-    offering = type("Offering", (Silent,), {"offers": [*asked]})
-    with pytest.raises(AssertionError, match="it was asked"):
-        observe(case, "float64", offering())
 
 
-def test_what_is_of_each_worker_is_taken_apart_and_put_together() -> None:
+def test_the_tensors_of_workers_are_split_and_merged() -> None:
     several = setup(cases("workers")[0], "float64")
     of_each = [{"weight": 1, "a/b": 2}, {"weight": 3, "a/b": 4}]
     together = {"1/weight": 1, "1/a/b": 2, "2/weight": 3, "2/a/b": 4}

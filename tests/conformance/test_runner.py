@@ -38,7 +38,7 @@ from support import started
 
 PROGRAM = Path(__file__).parent / "programs" / "harness.py"
 SMOKE = [case for case in cases() if case.id.startswith("smoke-")]
-# What the harness offers: plain SGD inside one Lookahead, in float64.
+# The harness offers plain SGD inside one Lookahead, in float64.
 PLAIN = [
     Suite({}, cases()).case(name)
     for name in ("smoke-wrapper", "smoke-evaluation", "resume-sgd-after4")
@@ -115,14 +115,14 @@ def test_nan_fails_but_something_not_offered_does_not() -> None:
     assert statuses(rest) == {"passed"}
 
 
-def test_what_hangs_is_asked_again_in_a_new_process_and_then_not_judged() -> None:
+def test_a_hanging_program_is_retried_in_a_new_process_and_then_not_judged() -> None:
     first, *rest = taken(harness("hangs", limits=Limits(20.0, 0.5)))
     says = "did not answer 'step' within 0.5 s, and again in a new process"
     assert (first.status, first.reason) == ("unjudged", says)
     assert len(rest) == 2
 
 
-def test_what_hangs_at_every_case_is_soon_given_up() -> None:
+def test_a_program_that_always_hangs_is_soon_given_up() -> None:
     results = taken(harness("stuck", limits=Limits(20.0, 0.05)), cases("wrapper"))
     tried = [r for r in results if "not tried" not in r.reason]
     assert len(tried) == 2
@@ -183,21 +183,21 @@ def test_a_slow_machine_is_never_a_verdict(
     assert clock.read_text() == "40 40 500 40 40 500 40 40 500 "
 
 
-def test_what_is_nested_too_deep_to_be_shown_is_said_to_be() -> None:
+def test_an_answer_nested_too_deep_is_described_as_such() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
     assert shown(deep) == "a list nested too deep"
 
 
-def test_a_run_ends_where_its_time_is_up_and_says_so() -> None:
+def test_a_run_ends_when_its_time_is_up_and_says_so() -> None:
     # The program would take a minute for its first step, and may.
     results = taken(harness("hangs", limits=Limits(20.0, 60.0, run=2.0)), cases("wrapper"))
     assert statuses(results) == {"unjudged"}
     assert results[-1].reason == "not tried: the run has taken 2 s"
 
 
-def test_a_target_that_is_aborted_fails_what_is_left_at_once() -> None:
+def test_an_aborted_target_fails_all_remaining_cases_at_once() -> None:
     target = harness()
     target.abort()
     results = taken(target)
@@ -372,7 +372,7 @@ ENTRY = json.dumps({"case": SMOKE[0].id, "dtype": "float32"})
         ([FIRST, ENTRY, ENTRY], "line 3: smoke-wrapper in float32 is there twice"),
     ],
 )
-def test_a_recording_that_is_none_is_refused(
+def test_an_invalid_recording_is_refused(
     tmp_path: Path, lines: list[str], says: str
 ) -> None:
     place = tmp_path / "run.jsonl"

@@ -45,9 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("kind", [each for each in STARTS if each not in PROGRAMS])
-def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
-    kind: str, folder: Path
-) -> None:
+def test_a_first_adapter_is_written_with_the_next_command(kind: str, folder: Path) -> None:
     done = conform("--init", kind)
     assert done.exit_code == 0
     assert f"my_{kind}.py" in done.stdout.splitlines()[1]
@@ -59,7 +57,7 @@ def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
     assert folder.joinpath(f"my_{kind}.py").read_text() == source
 
 
-def test_what_there_is_not_to_begin_with_is_refused() -> None:
+def test_a_missing_start_is_refused() -> None:
     says = "--init must be one of 'pytorch', 'optax', 'command', 'student'"
     refused(conform("--init", "cobol"), says)
 
@@ -77,7 +75,7 @@ framework = partial(pytest.param, marks=pytest.mark.slow)
         framework("optax", "optax", {"wrapper", "resume", "inner:sgd", "state"}),
     ],
 )
-def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> None:
+def test_it_works_as_written(kind: str, needs: str, passes: set[str]) -> None:
     if find_spec(needs) is None:
         pytest.skip(f"needs {needs}")
     conform("--init", kind)
@@ -92,7 +90,7 @@ def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> N
 
 
 @pytest.mark.parametrize("kind", ["pytorch", "optax"])
-def test_an_adapter_is_of_about_thirty_lines(kind: str, folder: Path) -> None:
+def test_an_adapter_has_about_thirty_lines(kind: str, folder: Path) -> None:
     conform("--init", kind)
     lines = folder.joinpath(f"my_{kind}.py").read_text().splitlines()
     adapter = lines[lines.index("class Adapter:") :]
@@ -120,7 +118,7 @@ def test_a_mistake_is_explained_in_plain_words() -> None:
     assert re.search(element, said)
 
 
-def test_the_table_that_a_case_is_of_is_shown() -> None:
+def test_the_table_of_a_case_is_shown() -> None:
     some = ("--explain", "--case", "schedule-alpha-interpolate")
     said = conform("mine.py:Frozen", *some).stdout.replace("\n", " ")
     assert "alpha = tabulated" in said
@@ -147,10 +145,10 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
         assert not any(f"{answer:.6g}" in text for answer in answers)
 
 
-def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
+def test_unknown_mistakes_and_right_and_broken_programs_are_explained() -> None:
     said = conform("mine.py:Unknown", "--explain", "--profile", "wrapper").stdout
     assert "No mistake that is known here explains it" in said
-    # Profiles of which the same is found are told together.
+    # Profiles with the same findings are reported together.
     some = ("--profile", "wrapper", "--profile", "schedule", "--profile", "inner:sgd")
     said = conform("mine.py:Unknown", *some).stdout
     assert "What was observed in wrapper, schedule, inner:sgd: no named bugs" in said
@@ -163,7 +161,7 @@ def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
 
 
 @pytest.mark.slow
-def test_the_action_fails_until_it_is_told_what_is_known(
+def test_the_action_fails_without_known_failures(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for what it imports

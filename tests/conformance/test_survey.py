@@ -32,7 +32,7 @@ UPSTREAM = DOCS / "upstream"
 REPORT = re.compile(r"literalinclude\} (\w+\.py)\n```\n\n```output\n(.*?)```", re.DOTALL)
 REPORTS = dict(REPORT.findall((UPSTREAM / "index.md").read_text(encoding="utf-8")))
 
-# Of these only one file is imported: with the rest comes what may not be there.
+# Only one file of these is imported, as the rest may need missing packages.
 ALONE = """
 import sys, types
 from lookahead_ref.conformance.adapters.pytorch import one_file
@@ -102,7 +102,7 @@ def survey() -> Any:
     return json.loads((DOCS / "conformance" / "implementations.json").read_bytes())
 
 
-def test_the_survey_is_of_a_release_and_of_every_implementation() -> None:
+def test_the_survey_has_a_release_and_every_implementation() -> None:
     found = survey()
     assert found["vectors"] == VERSION
     sizes = [len(release) for release in released()]
@@ -177,7 +177,7 @@ def test_a_verdict_asks_what_the_paper_says(found: dict[str, Any], expected: str
     assert verdict(found) == expected
 
 
-def test_the_history_keeps_what_was_found_of_other_versions() -> None:
+def test_the_history_keeps_findings_of_other_versions() -> None:
     def run(version: str, verdict: str) -> dict[str, Any]:
         return {**found_with(), "version": version, "date": "", "vectors": 2,
                 "verdict": verdict}  # fmt: skip
@@ -191,7 +191,7 @@ def test_the_history_keeps_what_was_found_of_other_versions() -> None:
     ]
 
 
-def test_the_survey_takes_a_file_that_says_what_it_is_of(
+def test_the_survey_takes_an_adapters_file_with_a_description(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed = Result(cases()[0], "float32", "passed")
@@ -227,7 +227,7 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
 @pytest.mark.parametrize(
     ("status", "error"), [("unjudged", HungError), ("error", ModuleNotFoundError)]
 )
-def test_what_the_machine_lacks_is_not_recorded(
+def test_missing_packages_are_not_recorded(
     monkeypatch: pytest.MonkeyPatch, status: Any, error: type[Exception]
 ) -> None:
     only = Result(cases()[0], "float32", status, "no answer")
@@ -289,16 +289,16 @@ def test_its_failures_are_named(name: str) -> None:
     assert "error" not in statuses(results)
     found = diagnose(results)
     assert len(found) <= 1
-    # What is saved is not in this part of the cases, but for outer optimizers.
+    # These cases save a state only with outer optimizers.
     causes = {
         each for each in READ[name][1] if name == "torchft" or "checkpoint" not in each
     }
     conventions = {each.name for each in CONVENTIONS}
-    told = named(found[0].explanations if found else [()])
-    assert causes in [each - conventions for each in told]
+    message = named(found[0].explanations if found else [()])
+    assert causes in [each - conventions for each in message]
 
 
-def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> None:
+def test_a_missing_package_is_reported_with_its_extra() -> None:
     absent = Peer("no_such_package", "", ("no_such_module",), "optax:Optax")
     assert not absent.installed
     with pytest.raises(MissingExtraError, match=r"no_such_module .*-ref\[peers\]"):

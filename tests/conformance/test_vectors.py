@@ -86,7 +86,7 @@ def test_all_files_are_below_5_mb_and_the_smoke_file_has_five_cases() -> None:
     assert len(read(FOLDER / "smoke.json")["cases"]) == 5
 
 
-def test_a_matrix_has_not_everywhere_as_many_rows_as_columns() -> None:
+def test_some_matrices_are_not_square() -> None:
     shapes = [shape for case in cases("wrapper") for shape in case.shapes]
     assert {(2, 2), (2, 3), (2, 1, 3)} <= set(shapes)
 
@@ -113,8 +113,8 @@ def test_every_flag_outcome_and_profile_is_explained() -> None:
     assert flags >= {flag for case in cases() for flag in case.flags}
     assert outcomes >= {each.name for case in cases() for each in case.outcomes}
     models = read(FOLDER / "models/index.json")
-    for told, found in ((index, cases()), (models, model_cases())):
-        assert {each["name"] for each in told["profiles"]} == {c.profile for c in found}
+    for message, found in ((index, cases()), (models, model_cases())):
+        assert {each["name"] for each in message["profiles"]} == {c.profile for c in found}
 
 
 def test_every_bug_is_shown_by_a_case_and_by_far() -> None:
@@ -128,7 +128,7 @@ def test_every_bug_is_shown_by_a_case_and_by_far() -> None:
                 assert generate.VISIBLE <= least <= median <= largest
 
 
-def test_gradients_are_of_ordinary_size_but_where_a_flag_says_so() -> None:
+def test_gradients_have_ordinary_sizes_unless_a_flag_says_so() -> None:
     for case in cases():
         problem = case.data["problem"]
         if problem["kind"] == "tape" and not {"subnormal", "overflow"} & set(case.flags):
@@ -183,7 +183,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
     path = place / name
     whole = path.read_bytes()
     later = whole.replace(f'"version": {version}'.encode(), b'"version": 7', 1)
-    for content, told in (
+    for content, message in (
         (whole[: len(whole) // 2], "is not JSON, it may be truncated"),
         (b"[" * 100_000, "is not JSON, it may be truncated"),
         (whole.replace(b"3f", b"3e", 1), "is not the file that index"),
@@ -191,7 +191,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
         (whole.replace(b"lookahead-", b"other-", 1), "must be of the format"),
     ):
         path.write_bytes(content)
-        with pytest.raises(VectorFileError, match=f"{name} {told}"):
+        with pytest.raises(VectorFileError, match=f"{name} {message}"):
             reader(place)
     path.unlink()
     with pytest.raises(VectorFileError, match=f"{name} cannot be read"):
@@ -219,7 +219,7 @@ def test_an_index_that_lists_no_files_is_refused(
 
 
 @pytest.mark.parametrize("listed", [cases, model_cases])
-def test_a_profile_that_is_not_there_is_answered_with_those_that_are(listed: Any) -> None:
+def test_an_unknown_profile_is_refused_with_the_known_ones(listed: Any) -> None:
     with pytest.raises(ValueError, match=r"profile must be one of .*, got 'mlp'"):
         listed("mlp")
 
@@ -231,7 +231,7 @@ def test_the_vectors_are_those_of_the_last_release() -> None:
     assert not any(changes(released()[-1], digests(cases())).values())
 
 
-def test_the_archive_tells_no_time_and_can_be_used_alone(tmp_path: Path) -> None:
+def test_the_archive_has_no_times_and_can_be_used_alone(tmp_path: Path) -> None:
     archive = make_archive(tmp_path)
     name = f"lookahead-vectors-{len(released())}"
     assert archive.name == f"{name}.tar.gz"
@@ -271,7 +271,7 @@ def test_changed_vectors_need_a_number_of_their_own(
     assert text.index("Release 2") < text.index("Release 1")
 
 
-def test_a_digest_is_of_all_that_is_written_of_a_case() -> None:
+def test_a_digest_covers_everything_in_a_case() -> None:
     case = cases()[0]
     changed = type(case)({**json.loads(json.dumps(case.data)), "comment": "another"})
     assert digests([case]) != digests([changed])

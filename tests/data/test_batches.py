@@ -23,7 +23,7 @@ def numbered(n: int) -> Examples:
 
 
 def shifted(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Augment by a draw of its own for each batch."""
+    """Augment each batch by a new draw."""
     return inputs + rng.random(dtype=np.float32)
 
 
@@ -135,7 +135,7 @@ def test_batches_and_windows_are_copies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: BatchStream(numbered(4), 0, 0), "batch_size must be a positive integer"),
         (lambda: BatchStream(numbered(4), 5, 0), "batch_size must be from 1 to 4.*, got 5"),
@@ -153,8 +153,8 @@ def test_batches_and_windows_are_copies() -> None:
         ],
     ],
 )
-def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -169,8 +169,8 @@ def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], told: str) ->
 @pytest.mark.parametrize("count", [4, 6])
 def test_each_input_has_its_label(make: Callable[[Any], Any], count: int) -> None:
     make(np.arange(5))
-    told = f"labels must be one for each of the 5 .*, got {count}"
-    with pytest.raises(ValueError, match=told):
+    message = f"labels must be one for each of the 5 .*, got {count}"
+    with pytest.raises(ValueError, match=message):
         make(np.arange(count))
 
 

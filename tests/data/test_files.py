@@ -1,4 +1,4 @@
-"""IDX files: what is right is read, what is wrong is told with its place."""
+"""IDX files: right ones are read; errors in others have their place."""
 
 import gzip
 import pickle
@@ -62,7 +62,7 @@ def test_a_plain_file_is_mapped_and_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize(
-    ("content", "offset", "told"),
+    ("content", "offset", "message"),
     [
         (b"", 0, "0 bytes, no room for IDX's magic number"),
         (VALID[:3], 0, "3 bytes, no room"),
@@ -79,12 +79,12 @@ def test_a_plain_file_is_mapped_and_not_read(tmp_path: Path) -> None:
         (VALID[:2] + b"\x0e\x20" + b"\xff" * 128, None, "of 8 bytes"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
-    tmp_path: Path, pack: Any, content: bytes, offset: int | None, told: str
+def test_errors_name_their_place_and_nothing_is_allocated(
+    tmp_path: Path, pack: Any, content: bytes, offset: int | None, message: str
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(pack(content))
-    with little_memory(2**21), pytest.raises(DataFileError, match=told) as caught:
+    with little_memory(2**21), pytest.raises(DataFileError, match=message) as caught:
         read_idx(path)
     assert caught.value.path == path
     assert str(caught.value).startswith(f"{path}, offset {caught.value.offset}: ")
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (PACKED[:2], "the gzip is cut"),
         (PACKED[:40], "the gzip is cut"),
@@ -105,25 +105,27 @@ def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
         (PACKED + PACKED, "258 bytes in all; it goes on"),
     ],
 )
-def test_a_cut_or_damaged_gzip_is_told(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_cut_or_damaged_gzip_is_reported(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(content)
-    with pytest.raises(DataFileError, match=told):
+    with pytest.raises(DataFileError, match=message):
         read_idx(path)
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         # True, and the limit is what holds.
         (bytes([0, 0, 8, 1, 2, 0, 0, 0]), "33554440 bytes unpacked, more than 1000000"),
         (VALID, "18 bytes in all; it goes on"),
     ],
 )
-def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, header: bytes, told: str) -> None:
+def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, header: bytes, message: str) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(header + bytes(2**25), compresslevel=1))
-    with little_memory(2**21), pytest.raises(DataFileError, match=told):
+    with little_memory(2**21), pytest.raises(DataFileError, match=message):
         read_idx(path, unpacked_limit=10**6)
 
 

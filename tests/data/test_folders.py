@@ -99,7 +99,7 @@ def test_pictures_of_any_colours_become_red_green_and_blue(folder: Path, mode: s
     assert (first(folder) > 250).all()
 
 
-def test_transparency_goes_without_a_word(folder: Path) -> None:
+def test_transparency_is_dropped_silently(folder: Path) -> None:
     picture = Image.new("P", (9, 9), 1)
     picture.putpalette([0, 0, 0, 200, 100, 50])
     path = folder / "train/n01/c.jpg"
@@ -121,7 +121,7 @@ def test_greys_of_more_than_8_bits_are_scaled(folder: Path, content: bytes) -> N
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 99))
-def test_a_crop_is_of_the_usual_area_and_aspect(width: int, height: int, seed: int) -> None:
+def test_a_crop_has_the_usual_area_and_aspect(width: int, height: int, seed: int) -> None:
     for cut in ResizedCrop().cuts(4, np.random.default_rng(seed)):
         (left, top, right, bottom), _ = cut(width, height)
         assert 0 <= left < right <= width
@@ -157,7 +157,7 @@ def test_a_cut_is_decoded_to_the_size_of_the_inputs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(made.inputs)[0], part[..., ::-1])
 
 
-def test_crops_are_those_of_the_seed_in_training_alone_and_go_on(tmp_path: Path) -> None:
+def test_crops_follow_the_seed_only_in_training_and_continue(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png"):
         save(tmp_path / name, rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))
@@ -228,7 +228,7 @@ def test_labels_may_be_in_a_file(folder: Path, file: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "told"),
+    ("file", "text", "message"),
     [
         ("val.txt", "n01\nn03\n", "line 2: 'n03' names no class that is in train"),
         ("val.txt", "n01\n\nn02", "line 2: '' names no class"),
@@ -240,8 +240,8 @@ def test_labels_may_be_in_a_file(folder: Path, file: str, text: str) -> None:
         ("no.txt", "", "no folders, one for each class, in it, and no val.txt or"),
     ],
 )
-def test_a_wrong_label_is_refused(folder: Path, file: str, text: str, told: str) -> None:
-    with pytest.raises(DataFileError, match=told):
+def test_a_wrong_label_is_refused(folder: Path, file: str, text: str, message: str) -> None:
+    with pytest.raises(DataFileError, match=message):
         load_images(flat(folder, file, text))
 
 
@@ -264,17 +264,17 @@ def test_hidden_and_other_files_and_folders_are_skipped(folder: Path) -> None:
     (folder / "train" / "n01" / "older.jpg").mkdir()
     for name in ("d.gif", "e.GIF", "f"):
         (folder / "val" / "n02" / name).touch()
-    told = r"skipped .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
-    with pytest.warns(UserWarning, match=told):
+    message = r"skipped .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
+    with pytest.warns(UserWarning, match=message):
         data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
     (folder / "val" / "n02" / "y.bmp").unlink()
-    told = r"no pictures in it; skipped .*: 2 \(\.gif\), 1"
-    with pytest.raises(DataFileError, match=told):
+    message = r"no pictures in it; skipped .*: 2 \(\.gif\), 1"
+    with pytest.raises(DataFileError, match=message):
         load_images(folder)
 
 
-def test_links_are_followed_and_what_is_no_file_is_named(folder: Path) -> None:
+def test_links_are_followed_and_broken_ones_are_named(folder: Path) -> None:
     place = folder / "train" / "n01"
     (place / "d.jpg").symlink_to(place / "c.jpg")
     assert load_images(folder).train.size == 4
@@ -293,7 +293,7 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "told"),
+    ("change", "where", "message"),
     [
         (lambda f: (f / "val").rename(f / "test"), "val", "no such folder"),
         (lambda f: (f / "train").rename(f / "test"), "train", "no such folder"),
@@ -305,9 +305,11 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
         (lambda f: (f / "val/n01").rename(f / "val/n3"), "val/n3", "no such class in"),
     ],
 )
-def test_other_layouts_are_told(folder: Path, change: Any, where: str, told: str) -> None:
+def test_other_layouts_are_reported(
+    folder: Path, change: Any, where: str, message: str
+) -> None:
     change(folder)
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         load_images(folder)
     assert caught.value.path == folder / where
 
@@ -322,7 +324,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "no such file"),
         (b"", "it does not decode"),
@@ -337,7 +339,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
         (png(10_000, 8_000, b""), "10000 by 8000 pixels, more than 67108864"),
     ],
 )
-def test_a_picture_not_taken_is_named(folder: Path, content: Any, told: str) -> None:
+def test_a_picture_not_taken_is_named(folder: Path, content: Any, message: str) -> None:
     path = folder / "train" / "n01" / "c.jpg"
     data = load_images(folder)
     path.unlink()
@@ -345,7 +347,7 @@ def test_a_picture_not_taken_is_named(folder: Path, content: Any, told: str) -> 
         path.write_bytes(content)
     # The others still do.
     data.train.take(np.array([1, 2]))
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         data.train.take(np.array([1, 0, 2]))
     assert caught.value.path == path
 
@@ -365,7 +367,7 @@ def test_pictures_are_decoded_on_the_cores_that_this_process_may_use(
     assert started == [3]
 
 
-def test_however_long_a_picture_is_only_its_middle_is_made(tmp_path: Path) -> None:
+def test_only_the_middle_of_a_long_picture_is_decoded(tmp_path: Path) -> None:
     # Resized whole, its longer side would be 5 million pixels.
     save(tmp_path / "long.png", np.zeros((1, 20_000, 3), np.uint8))
     source = PictureFiles((str(tmp_path / "long.png"),), np.array([0]), 256, 224)

@@ -1,4 +1,4 @@
-"""Whatever is in a file, a reader returns data or one of the errors it documents."""
+"""For any file, a reader returns data or raises a documented error."""
 
 import gzip
 from collections.abc import Callable

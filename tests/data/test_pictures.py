@@ -140,7 +140,7 @@ def test_mnist_is_split_normalised_and_flat(tmp_path: Path, pack: bool) -> None:
     np.testing.assert_array_equal(back, test_pixels)
 
 
-def test_where_only_the_test_files_are_they_are_split(tmp_path: Path) -> None:
+def test_without_training_files_the_test_files_are_split(tmp_path: Path) -> None:
     write_mnist(tmp_path, "t10k", 50)
     data = load(f"fashion-mnist:{tmp_path}")
     assert (data.name, data.train.size, data.validation.size) == ("fashion-mnist", 40, 10)
@@ -151,20 +151,20 @@ def test_where_only_the_test_files_are_they_are_split(tmp_path: Path) -> None:
         assert same == (seed == 0)
 
 
-def test_file_names_with_a_dot_are_found_too(tmp_path: Path) -> None:
+def test_file_names_with_a_dot_are_also_found(tmp_path: Path) -> None:
     write_mnist(tmp_path, "train", 20)
     for name in (IMAGES, LABELS):
         (tmp_path / name).rename(tmp_path / name.replace("-idx", ".idx"))
     assert load_mnist(tmp_path, validation=0.5).train.size == 10
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match=r"nowhere: no such folder"):
         load_mnist(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("of", ["mnist", "cifar10"])
-def test_where_none_are_held_out_the_test_is_evaluated(of: str, tmp_path: Path) -> None:
+def test_without_validation_examples_the_test_is_evaluated(of: str, tmp_path: Path) -> None:
     if of == "mnist":
         for part, n in (("train", 240), ("t10k", 30)):
             write_mnist(tmp_path, part, n)
@@ -273,7 +273,7 @@ SMALLER = {
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "offset", "told"),
+    ("file", "change", "offset", "message"),
     [
         (LABELS, idx(np.arange(20, dtype="u1")), 18, "label 10, expected 0 to 9"),
         (LABELS, idx(np.zeros(19, "u1")), 4, "19 labels, expected 20, one for"),
@@ -294,7 +294,7 @@ SMALLER = {
     ],
 )
 def test_files_that_do_not_fit_are_refused_with_the_place(
-    tmp_path: Path, file: str, change: Any, offset: int | None, told: str
+    tmp_path: Path, file: str, change: Any, offset: int | None, message: str
 ) -> None:
     write_mnist(tmp_path, "train", 20)
     write_cifar10(tmp_path)
@@ -304,7 +304,7 @@ def test_files_that_do_not_fit_are_refused_with_the_place(
         place = tmp_path / name
         write(place, content(place.read_bytes()) if callable(content) else content)
     data = OF.get(file, "cifar10")
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         load(f"{data}:{tmp_path}")
     where = tmp_path if offset is None else path
     assert (caught.value.path, caught.value.offset) == (where, offset)

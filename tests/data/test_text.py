@@ -75,7 +75,7 @@ def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(read: Read) -> Non
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
-def test_lines_end_alike_however_written(read: Read, newline: str, last: bool) -> None:
+def test_all_line_ends_are_equivalent(read: Read, newline: str, last: bool) -> None:
     text = newline.join(f"w{number} x" for number in range(30)) + newline * last
     corpus = read(text)
     assert sum(map(len, parts(corpus))) == 90
@@ -96,7 +96,7 @@ def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(read: Re
     assert read("a b\n" * 20).vocabulary == ("<eos>", "a", "b")
 
 
-def test_of_many_words_the_frequent_ones_are_kept(read: Read) -> None:
+def test_the_most_frequent_words_are_kept(read: Read) -> None:
     rare = " ".join(f"rare{number}" for number in range(12_000))
     corpus = read("often more\n" * 100 + rare)
     assert len(corpus.vocabulary) == 10_000
@@ -107,7 +107,7 @@ def test_of_many_words_the_frequent_ones_are_kept(read: Read) -> None:
     assert corpus.test[-1] == 0
 
 
-def test_a_rare_word_for_the_unknown_is_kept_too(read: Read) -> None:
+def test_a_rare_word_for_the_unknown_is_also_kept(read: Read) -> None:
     rare = " ".join(f"rare{number} rare{number}" for number in range(10_000))
     new = " ".join(f"new{number}" for number in range(5000))
     corpus = read(f"<unk>\n{rare}\n{new}\n")
@@ -124,7 +124,7 @@ def test_characters_come_back(read: Read, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "place", "told"),
+    ("content", "place", "message"),
     [
         (b"", (None, None), "no words in it"),
         (b" \n\t\n", (None, None), "no words in it, only white space"),
@@ -134,9 +134,9 @@ def test_characters_come_back(read: Read, text: str) -> None:
     ],
 )
 def test_a_text_that_cannot_be_used_is_refused_with_its_line(
-    read: Read, content: bytes, place: tuple[int | None, int | None], told: str
+    read: Read, content: bytes, place: tuple[int | None, int | None], message: str
 ) -> None:
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         read(content)
     assert caught.value.path.name == "letters.txt"
     assert (caught.value.offset, caught.value.line) == place
@@ -152,7 +152,7 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda path: None, "no such file"),
         (os.mkdir, "it is no regular file"),
@@ -162,13 +162,13 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
         (lambda path: path.touch() or os.truncate(path, 2**40), "1099511627776 bytes, m"),
     ],
 )
-def test_what_is_no_file_that_ends_is_not_opened(
-    tmp_path: Path, make: Callable[[Path], object], told: str
+def test_only_regular_files_are_opened(
+    tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     path = tmp_path / "ptb.train.txt"
     make(path)
     for data in (f"text:{path}", f"chars:{path}"):
-        with pytest.raises(DataFileError, match=told) as caught:
+        with pytest.raises(DataFileError, match=message) as caught:
             load(data)
         assert caught.value.path == path
 

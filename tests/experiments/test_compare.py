@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_results_but_for_timing(tmp_path: Path) -> 
     write_mnist(tmp_path, train=64, t10k=8)
     base = replace(ONE, data=f"mnist:{tmp_path}", batch_size=16)
     settings = CompareSettings(optimizers=("sgd", "adam"), seeds=2, base=base)
-    # In two worker processes: they must not change a number either.
+    # In two worker processes, which must not change a number.
     made = [run(tmp_path / str(jobs), settings, jobs) for jobs in (1, 2)]
     one, other = (results(each.folder) for each in made)
     assert one.pop("timing") != other.pop("timing")
@@ -78,7 +78,7 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
         assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 1, 2]
 
 
-def test_a_lookahead_with_an_outer_nesterov_is_called_snoo_and_there_once() -> None:
+def test_a_lookahead_with_an_outer_nesterov_appears_once_as_snoo() -> None:
     base = replace(SMALL, outer="nesterov")
     for chosen in (("sgd", "adam"), ("sgd", "snoo-sgd", "adam")):
         settings = replace(SETTINGS, optimizers=chosen, base=base)
@@ -112,7 +112,7 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
     )
 
 
-def test_learning_rates_that_are_too_large_are_told_of_first(comparison: Report) -> None:
+def test_learning_rates_that_are_too_large_come_first(comparison: Report) -> None:
     table = comparison.findings.tables[2]
     assert [row.name for row in table.rows] == ["0.1", "0.2", "0.3", "0.4"]
     arms = {arm["title"]: arm["runs"] for arm in results(comparison.folder)["arms"]}
@@ -185,7 +185,7 @@ def test_pictures_look_the_same_whatever_the_users_settings_are(tmp_path: Path) 
     assert pictures[0] == pictures[1]
 
 
-def test_results_are_there_where_pictures_cannot_be_written(
+def test_results_exist_even_if_pictures_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Path.replace
@@ -215,14 +215,17 @@ def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
-    for output, told in ((tmp_path, "new or empty folder"), (tmp_path / "kept", "exists")):
-        with pytest.raises(OutputFolderError, match=told), new_folder(output, "compare"):
+    for output, message in (
+        (tmp_path, "new or empty folder"),
+        (tmp_path / "kept", "exists"),
+    ):
+        with pytest.raises(OutputFolderError, match=message), new_folder(output, "compare"):
             pass
     with new_folder(tmp_path / "a" / "b", "compare") as made:
         assert list(made.iterdir()) == []
 
 
-def test_what_a_run_killed_at_its_first_file_left_is_nothing(tmp_path: Path) -> None:
+def test_leftovers_of_a_run_killed_at_its_first_file_are_ignored(tmp_path: Path) -> None:
     (tmp_path / ".kind.txt.0123abcd").touch()
     with environment.continued_folder(tmp_path, "compare", "compare") as folder:
         assert names(folder) == {"kind.txt"}
@@ -236,8 +239,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
 
     # Permissions do not stop a test that is run by the superuser.
     monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
-    told = r"written to, got .*: Permission denied"
-    with pytest.raises(OutputFolderError, match=told), new_folder(tmp_path, "compare"):
+    message = r"written to, got .*: Permission denied"
+    with pytest.raises(OutputFolderError, match=message), new_folder(tmp_path, "compare"):
         pass
 
 

@@ -48,7 +48,7 @@ def test_workers_of_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("name", "count"), [("fig1", 31**2 + 4 * 6 + 1), ("fig10", 73)])
-def test_what_is_evaluated_along_a_path_is_counted(
+def test_evaluations_along_a_path_are_counted(
     name: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "_measured", lambda run: (0.0, 2.0, 0.0))
@@ -57,7 +57,7 @@ def test_what_is_evaluated_along_a_path_is_counted(
     assert found.seconds == 2.0 * count
 
 
-def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
+def test_existing_results_are_not_counted(tmp_path: Path) -> None:
     plan = sweep.plan(
         SweepSettings(("sgd", "lookahead-sgd"), seeds=2, base=TrainSettings(epochs=2))
     )

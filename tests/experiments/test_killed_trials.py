@@ -51,7 +51,7 @@ COMMANDS = {
 
 
 def begun(name: str, folder: Path) -> Any:
-    """A command of two runs, in processes of their own."""
+    """A command of two runs, each in its own process."""
     command = [sys.executable, "-m", "lookahead_ref", *COMMANDS.get(name, name).split()]
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     return started([*command, "--jobs", "2", "--output", str(folder)], **options, text=True)
@@ -77,7 +77,7 @@ def wait_for_trials(folder: Path, count: int, process: Popen) -> None:
     ("name", "number"),
     [("sweep", signal.SIGTERM), ("compare", signal.SIGINT), ("reproduce", signal.SIGHUP)],
 )
-def test_a_command_that_is_asked_to_end_saves_its_runs_and_goes_on(
+def test_a_stopped_command_saves_its_runs_and_can_continue(
     name: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     with begun(name, tmp_path / "stopped") as process:

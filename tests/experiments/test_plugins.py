@@ -10,12 +10,8 @@ import pytest
 from commands import alone, called, refused, results, succeeded
 from lookahead_ref.cli.app import main
 from lookahead_ref.experiments import compare, optimizers, plugins, sweep, train, trials
-from lookahead_ref.experiments.settings import (
-    CompareSettings,
-    SweepSettings,
-    TrainSettings,
-    command,
-)
+from lookahead_ref.experiments.options import command
+from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
 from own_code import OWN
 from support import assert_same_bits
 
@@ -120,8 +116,8 @@ def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     assert [arm["title"] for arm in found["arms"]] == ["Signed", "Lookahead (Signed)"]
     assert found["learning_rates"] == {"mine.py:Signed": 0.25}
     assert found["setting"]["Model"] == "<mine.Small object>"
-    told = "halves, 60 for training, 60 for validation"
-    assert found["setting"]["Data"] == told
+    message = "halves, 60 for training, 60 for validation"
+    assert found["setting"]["Data"] == message
     report = (folder / "out" / "report.html").read_text()
     assert "halves: Lookahead and others" in report
     assert "No learning rate was given for mine.py:Signed: its own default" in report
@@ -149,7 +145,7 @@ def test_each_optimizer_is_compared_alone_and_inside_lookahead() -> None:
     assert tuple(method.name for method in everything) == optimizers.COMPARED
 
 
-def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
+def test_an_optimizer_named_like_another_is_named_with_its_file() -> None:
     found = compare.methods(CompareSettings(optimizers=("adam", "mine.py:Adam")))
     assert [method.title for method in found] == [
         "Adam",
@@ -180,7 +176,7 @@ def test_a_report_says_where_its_learning_rates_come_from(
     assert {word for word in words if word in text} == said
 
 
-def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
+def test_a_rate_belongs_to_the_optimizer_that_it_names(folder: Path) -> None:
     settings = CompareSettings(
         optimizers=("mine.py:Signed", "adam", "sgd"),
         learning_rates=(("", 0.5), ("adam", 0.125)),
@@ -236,7 +232,7 @@ def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path
     assert len(again(folder / "swept" / "trials") - first) == len(first) == 5
 
 
-def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -> None:
+def test_a_run_of_the_users_own_optimizer_model_and_data_continues(folder: Path) -> None:
     own = f"train --optimizer polyak-mine.py:Signed {WITH}"
     succeeded(f"{own} --hyperparameter share=0.5 {SHORT} --output run")
     weights = (folder / "run" / "final.safetensors").read_bytes()
@@ -257,19 +253,19 @@ def test_a_tilde_that_no_shell_sees_is_the_home_folder(
     own = "--optimizer lookahead-~/mine.py:Signed --model ~/mine.py:Small"
     succeeded(f"train {own} --data ~/mine.py:halves --output run {SHORT}")
     assert plugins.digest("~/mine.py:Signed") == plugins.digest("../mine.py:Signed")
-    # The shell leaves alone what stands behind an equals sign.
+    # The shell does not expand text after an equals sign.
     monkeypatch.setattr("sys.argv", ["lookahead-ref", "train", "--resume=~/none"])
     with pytest.raises(SystemExit):
         main()
-    told = capsys.readouterr().err
-    assert f"got {folder / 'none'}, which has no run.json" in told
+    message = capsys.readouterr().err
+    assert f"got {folder / 'none'}, which has no run.json" in message
 
 
-def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
+def test_a_folder_alone_does_not_decide_which_code_is_run(folder: Path) -> None:
     own = f"--optimizer lookahead-mine.py:Signed {WITH}"
     succeeded(f"train {own} {SHORT} --output run")
     (folder / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
-    for given, told in [
+    for given, message in [
         ("", "must be given with --data mine.py:halves --model mine.py:Small --optimizer"),
         (own.partition("--data")[0], "must be given with --data mine.py:halves, because"),
         (
@@ -278,13 +274,13 @@ def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
         ),
         (f"{own} --batch-size 2", "resume cannot be given with --batch-size"),
     ]:
-        refused(called(f"train --resume run {given}"), told)
+        refused(called(f"train --resume run {given}"), message)
         assert not (folder / "ran").exists()
     called(f"train --resume run {own}")
     assert (folder / "ran").exists()
 
 
-def test_a_sweep_ends_where_a_file_changes_meanwhile(
+def test_a_sweep_ends_if_a_file_changes_meanwhile(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = train.train
@@ -307,7 +303,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         # All commands prepare a run in one way: each sees some of this.
         ("train --optimizer no.py:it", "optimizer 'no.py:it' cannot be loaded: FileNotFou"),
@@ -365,12 +361,12 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
     ],
 )
 def test_errors_are_reported_in_one_line_before_a_run(
-    arguments: str, told: str, folder: Path
+    arguments: str, message: str, folder: Path
 ) -> None:
     if "numba" in arguments:
         pytest.importorskip("numba")
     before = set(folder.iterdir())
-    refused(called(arguments), told)
+    refused(called(arguments), message)
     assert {path for path in folder.iterdir() if path.name != "__pycache__"} == before
 
 
@@ -383,13 +379,15 @@ def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["sweep --jobs 2", "train"])
-def test_an_error_amid_a_run_is_told_with_its_line(command: str, folder: Path) -> None:
+def test_an_error_during_a_run_is_reported_with_its_line(
+    command: str, folder: Path
+) -> None:
     model = "--model wrong.py:Second --data mine.py:halves --learning-rate 0.1"
     done = called(f"{command} {SIGNED} {model} {SHORT}")
     assert done.exit_code == 2, done.stderr
     (line,) = (n for n, text in enumerate(WRONG.split("\n"), 1) if "second\\n" in text)
-    told = f"fails: RuntimeError: at the second batch (wrong.py, line {line})"
-    assert f"lookahead-ref: model 'wrong.py:Second' {told}" in done.stderr
+    message = f"fails: RuntimeError: at the second batch (wrong.py, line {line})"
+    assert f"lookahead-ref: model 'wrong.py:Second' {message}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -398,8 +396,8 @@ def test_resume_reports_an_edited_or_missing_file(folder: Path) -> None:
     again = f"train --resume run {SIGNED}"
     assert "has changed" not in called(again).stderr
     (folder / "mine.py").write_text(OWN + "# edited\n")
-    told = "changed since the run began: the file of mine.py:Signed"
-    assert told in succeeded(again).stderr
+    message = "changed since the run began: the file of mine.py:Signed"
+    assert message in succeeded(again).stderr
     (folder / "mine.py").unlink()
     refused(called(again), "'mine.py:Signed' cannot be read: FileNotFoundError")
 

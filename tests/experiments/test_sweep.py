@@ -12,8 +12,9 @@ import typer
 from commands import alone, results
 from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
+from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.report import Report, do
-from lookahead_ref.experiments.settings import SweepSettings, TrainSettings, command
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.sweep import plan, prepare
 
 
@@ -44,7 +45,7 @@ def test_every_combination_is_trained_once_for_each_seed(tmp_path: Path) -> None
     )
 
 
-def test_the_best_comes_first_and_what_diverged_last(tmp_path: Path) -> None:
+def test_the_best_comes_first_and_diverged_ones_last(tmp_path: Path) -> None:
     made = run(tmp_path, learning_rate=(1e6, 0.001, 0.3))
     trained = results(tmp_path)["arms"]
     assert [arm["settings"]["learning_rate"] for arm in trained] == [0.3, 0.001, 1e6]
@@ -76,7 +77,7 @@ def test_a_wider_grid_trains_only_what_is_new(tmp_path: Path) -> None:
     assert before.items() <= after.items()
 
 
-def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
+def test_settings_that_an_optimizer_lacks_are_not_varied() -> None:
     names = ("sgd", "lookahead-nesterov")
     settings = SweepSettings(optimizer=names, momentum=(0.8, 0.9), k=(5, 10))
     around = "lookahead-nesterov, momentum"
@@ -84,7 +85,7 @@ def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
     assert [arm.title for arm in plan(settings).arms] == wanted
 
 
-def test_the_outer_step_is_varied_where_there_is_one() -> None:
+def test_the_outer_step_is_varied_if_there_is_one() -> None:
     def titles(*optimizers: str, outer: str | None = None, **given: Any) -> list[str]:
         base = TrainSettings(outer=outer)
         settings = SweepSettings(optimizer=optimizers, base=base, **given)
@@ -132,8 +133,11 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
         (folder / "trials").mkdir()
     with continued_folder(folder, "sweep", "sweep") as again:
         assert again == folder
-    told = "which is of sweep"
-    with pytest.raises(OutputFolderError, match=told), continued_folder(folder, "", "fig1"):
+    message = "which is of sweep"
+    with (
+        pytest.raises(OutputFolderError, match=message),
+        continued_folder(folder, "", "fig1"),
+    ):
         pass
 
 
@@ -147,8 +151,10 @@ def test_an_interrupted_command_says_how_to_continue(
     with pytest.raises(typer.Exit), job as folder:
         raise KeyboardInterrupt
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
-    told = f"lookahead-ref: stopped, and the work so far is saved; to continue: {words}\n"
-    assert capsys.readouterr().err == told
+    message = (
+        f"lookahead-ref: stopped, and the work so far is saved; to continue: {words}\n"
+    )
+    assert capsys.readouterr().err == message
 
 
 def test_the_table_of_runs_has_the_rate_in_effect_and_nothing_else(tmp_path: Path) -> None:

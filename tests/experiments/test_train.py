@@ -26,7 +26,7 @@ from support import assert_same_bits
         ("awd-lstm --hidden 8 --layers 2 --embedding 4 --optimizer polyak-sgd", (4, 4)),
     ],
 )
-def test_a_language_model_trains_and_goes_on_with_what_it_carries(
+def test_a_language_model_trains_and_continues_with_its_carried_state(
     model: str, last: tuple[int, int], here: Path
 ) -> None:
     (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
@@ -59,7 +59,7 @@ def test_the_weights_of_a_run_are_those_that_training_returns(here: Path) -> Non
     assert record["class_names"] == list("0123456789")
 
 
-def test_a_run_goes_on_past_its_end_as_if_it_had_been_that_long(here: Path) -> None:
+def test_a_run_continued_past_its_end_equals_a_longer_run(here: Path) -> None:
     for epochs, folder in ((1, "short"), (3, "long")):
         succeeded(f"train --epochs {epochs} --output {folder}")
     succeeded("train --resume short --epochs 3")
@@ -87,21 +87,23 @@ def test_training_begins_with_given_weights(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("--from no-file", "from must be a file of this model's weights"),
         ("--from text", "from must be a file of this model's weights"),
         ("--from first/final.safetensors --hidden 9", "must have the shape"),
         ("--model lstm --data pydoc --accumulate 2", "accumulate must be 1 for a text"),
+        ("--optimizer adam --momentum 0.5", "momentum cannot be given with adam, which"),
+        ("--optimizer sgd --inner-state reset", "inner_state cannot be given with sgd"),
+        ("--optimizer polyak-sgd --k 3", "k cannot be given with polyak-sgd, which has"),
+        ("--patience 3", "patience cannot be given with schedule constant"),
     ],
 )
-def test_what_a_run_cannot_begin_with_is_told_before_a_folder_is_made(
-    given: str, told: str, here: Path
-) -> None:
+def test_errors_come_before_a_folder_is_made(given: str, message: str, here: Path) -> None:
     (here / "text").write_text("no weights")
     if "first" in given:
         succeeded("train --epochs 1 --hidden 8 --output first")
-    refused(called(f"train {given} --output run"), told)
+    refused(called(f"train {given} --output run"), message)
     assert not (here / "run").exists()
 
 
@@ -124,7 +126,7 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "told"),
+    ("group", "message"),
     [
         ("*bias", r"group must be PATTERN:NAME=VALUE,..., got '\*bias'"),
         ("*bias:k", "group must be NAME=VALUE, got 'k'"),
@@ -134,12 +136,12 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
         ("*bias:k=0", "k must be a positive integer, got 0"),
     ],
 )
-def test_a_wrong_group_is_refused(group: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_group_is_refused(group: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         train.prepare(TrainSettings(groups=(group,)))
 
 
-def test_groups_train_and_go_on(here: Path) -> None:
+def test_groups_train_and_continue(here: Path) -> None:
     done = succeeded("train --epochs 2 --group '*bias:weight-decay=0.1,k=3' --output run")
     final = (here / "run" / "final.safetensors").read_bytes()
     max((here / "run").glob("checkpoint-*")).unlink()
@@ -148,7 +150,7 @@ def test_groups_train_and_go_on(here: Path) -> None:
 
 
 @pytest.mark.parametrize("available", [True, False])
-def test_the_backend_left_open_is_the_faster_one_that_is_there(
+def test_auto_is_the_fastest_installed_backend(
     available: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(name: str) -> Any:
@@ -173,13 +175,13 @@ def test_settings_that_were_found_right_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("k", "x"), ("hidden", ["x"]), ("alpha", "x"), ("tied", 1)]
 )
-def test_settings_of_another_type_are_refused_where_they_are_read(
+def test_settings_of_another_type_are_refused(
     name: str, value: Any, tmp_path: Path
 ) -> None:
     settings = asdict(TrainSettings()) | {name: value}
     write_sealed(tmp_path / "file", "it", {"settings": settings})
-    told = rf"^\$\.settings\.{name}.* of it: .*is not of type"
-    with pytest.raises(ValueError, match=told):
+    message = rf"^\$\.settings\.{name}.* of it: .*is not of type"
+    with pytest.raises(ValueError, match=message):
         read_sealed(tmp_path / "file", "it", settings=schema(TrainSettings))
 
 
@@ -210,7 +212,7 @@ def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
     assert model.backend == "numba"  # type: ignore[union-attr]
 
 
-def test_sizes_of_pictures_reach_the_data_that_has_them(here: Path) -> None:
+def test_sizes_of_pictures_reach_the_data(here: Path) -> None:
     for name in ("train/a", "val/a"):
         (here / name).mkdir(parents=True)
         (here / name / "1.png").write_bytes(encoded("PNG", np.zeros((9, 9, 3), "u1")))
@@ -222,7 +224,7 @@ def test_sizes_of_pictures_reach_the_data_that_has_them(here: Path) -> None:
     refused(called("train --crop 9"), "crop is no option of data 'digits', got 9")
 
 
-def test_with_no_validation_all_are_trained_on_and_the_test_is_told(here: Path) -> None:
+def test_without_validation_all_are_trained_on_and_the_test_is_reported(here: Path) -> None:
     write_mnist(here, train=80, t10k=20)
     line = "train --data mnist:. --hidden 8 --batch-size 20 --epochs 2 --validation "
     done = succeeded(line + "none --output run")
@@ -242,10 +244,10 @@ def test_with_no_validation_all_are_trained_on_and_the_test_is_told(here: Path) 
     max((here / "run").glob("checkpoint-*")).unlink()
     succeeded("train --resume run")
     assert (final.read_bytes(), results(here / "run")["history"][-1]) == (weights, last)
-    told = succeeded(line + "20").stdout
-    assert "validation accuracy" in told
-    assert "test accuracy" in told
-    assert "after 6 steps" in told
+    message = succeeded(line + "20").stdout
+    assert "validation accuracy" in message
+    assert "test accuracy" in message
+    assert "after 6 steps" in message
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,7 @@ def test_settings_reach_the_optimizer(name: str) -> None:
     assert optimizers.method(name).name == name
 
 
-def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
+def test_lion_decays_weights_as_in_its_paper_by_default() -> None:
     settings = TrainSettings(optimizer="lion", learning_rate=0.1, weight_decay=0.1)
     assert optimizers.build(settings).weight_decay_kind == "decoupled"
     l2 = replace(settings, weight_decay_kind="l2")
@@ -298,7 +300,7 @@ def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"optimizer": "adam", "outer": "nesterov"}, "outer must be given with lookahead-"),
         ({"optimizer": "adam", "outer": "bogus"}, "outer must be one of 'sgd'"),
@@ -314,15 +316,15 @@ def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
         ({"outer": "sgd", "outer_learning_rate": 0.0}, "outer_learning_rate must be .* 0"),
     ],
 )
-def test_what_is_given_of_an_outer_step_and_wrong_or_not_used_is_refused(
-    given: dict[str, Any], told: str
+def test_wrong_or_unused_options_of_an_outer_step_are_refused(
+    given: dict[str, Any], message: str
 ) -> None:
     settings = TrainSettings(**{"optimizer": "lookahead-adam", **given}, learning_rate=0.1)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         optimizers.build(settings)
 
 
-def test_a_grid_leaves_out_what_an_optimizer_has_not() -> None:
+def test_a_grid_omits_settings_that_an_optimizer_lacks() -> None:
     kept = [
         optimizers.fitted(TrainSettings(optimizer=name, nonmonotone=3)).nonmonotone
         for name in ("adam", "lookahead-adam", "polyak-adam")
@@ -337,11 +339,11 @@ def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> Non
     )
     made = {"nesterov": la.Nesterov(0.7, 0.4), "heavy-ball": la.HeavyBall(0.7, 0.4)}
     assert optimizers.build(settings) == la.Lookahead(la.SGD(0.3), outer=made[outer])
-    for changed, told in (
+    for changed, message in (
         ({"alpha": 0.3}, "alpha and an outer optimizer cannot both be given, got alpha"),
         ({"outer": "lookahead-sgd"}, "outer must be one of 'sgd', .* got 'lookahead-sgd'"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             optimizers.build(replace(settings, **changed))
 
 

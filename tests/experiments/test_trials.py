@@ -1,4 +1,4 @@
-"""Trials: done once, kept at once, lost ones told."""
+"""Trials are done once and kept at once; lost ones are reported."""
 
 import io
 import json
@@ -46,13 +46,13 @@ def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
     assert last.endswith(": squares, seed 1")
 
 
-def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
+def test_a_result_is_written_at_once(tmp_path: Path) -> None:
     def stop_at_two(settings: TrainSettings, *_: object) -> dict[str, int]:
         if settings.seed == 2:
             raise KeyboardInterrupt
         return worker_tasks.record(settings)
 
-    # Where a measurement comes from is part of what decides it.
+    # The module of a measurement is part of its identity.
     stop_at_two.__module__ = worker_tasks.__name__
     with pytest.raises(KeyboardInterrupt):
         squares(tmp_path, [1, 2, 3], stop_at_two)
@@ -60,7 +60,7 @@ def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
     assert done(tmp_path) == ["1", "2", "3"]
 
 
-def test_a_lost_trial_is_told_when_all_others_are_done(
+def test_a_lost_trial_is_reported_when_all_others_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "_RETRIES", 0)

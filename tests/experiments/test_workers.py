@@ -104,7 +104,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
         list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
 
-def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
+def test_running_tasks_are_abandoned_when_the_caller_stops() -> None:
     began = time.monotonic()
     outcomes = LocalProcesses(2).outcomes(worker_tasks.sleep, [0, 300, 300])
     assert next(outcomes) == (0, None)
@@ -118,7 +118,7 @@ def wait_for(file: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["two processes", CLUSTER], indirect=True)
-def test_tasks_under_way_are_asked_to_stop_where_the_caller_stops(
+def test_running_tasks_are_asked_to_stop_when_the_caller_stops(
     workers: Pool, tmp_path: Path
 ) -> None:
     outcomes = workers.outcomes(worker_tasks.wait, [None, tmp_path])
@@ -163,6 +163,6 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
     for outcome in outcomes:
         same = replace(alike, k=outcome.arm.settings.k)
         (run,) = outcome.runs
-        told = trials.measure_training(same, tmp_path / "same", StopRequest())
+        message = trials.measure_training(same, tmp_path / "same", StopRequest())
         shutil.rmtree(tmp_path / "same")
-        assert run["history"] == jsonable(told["history"])
+        assert run["history"] == jsonable(message["history"])

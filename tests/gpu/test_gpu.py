@@ -109,7 +109,7 @@ def test_updates_run_on_the_current_stream() -> None:
         assert_same_bits(PLACE.back(stepper.params), {"x": x - np.float32(10)})
 
 
-def test_what_was_compiled_once_is_loaded_from_the_cache(
+def test_compiled_programs_are_loaded_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lookahead_ref.backends.cupy import CupyBackend, compiler
@@ -141,7 +141,7 @@ def test_a_step_of_training_is_numpys_and_waits_for_nothing(name: str) -> None:
     assert_trains_as_on_the_host(name, PLACE, unmoved, 2e-4, 2e-5)
 
 
-def test_memory_is_params_and_state_each_once_and_a_step_takes_none() -> None:
+def test_memory_holds_params_and_state_once_and_a_step_takes_none() -> None:
     pool = cupy.get_default_memory_pool()
     count = 1 << 22
     params = {"x": cupy.zeros(count, cupy.float32)}

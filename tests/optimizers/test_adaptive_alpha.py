@@ -163,7 +163,7 @@ def test_alpha_is_one_where(grads: list[float]) -> None:
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_what_is_not_finite_stays_visible_and_raises_nothing(broken: float) -> None:
+def test_values_that_are_not_finite_stay_visible_and_raise_nothing(broken: float) -> None:
     with np.errstate(invalid="ignore"):
         phi, _ = synchronized([broken, 1.0], la.AdaptiveAlpha())
     assert not np.isfinite(phi[0])

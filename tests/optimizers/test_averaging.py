@@ -43,7 +43,7 @@ def test_the_mean_of_many_is_the_mean() -> None:
 
 @pytest.mark.parametrize("decay", [None, 0.9])
 @pytest.mark.parametrize("inner", list(INNER))
-def test_what_is_trained_is_what_the_inner_optimizer_makes(inner: str, decay: Any) -> None:
+def test_the_inner_optimizers_weights_are_trained(inner: str, decay: Any) -> None:
     start, *gradients = normal(11, 4)
     params, state = run(la.PolyakAveraging(INNER[inner](), decay), start, gradients)
     expected, alone = run(INNER[inner](), start, gradients)
@@ -64,7 +64,7 @@ def test_it_does_not_keep_the_parameters_of_init_as_an_average() -> None:
 
 def test_lookahead_around_it_is_an_error() -> None:
     averaged = la.PolyakAveraging(la.SGD(0.1))
-    told = "inner must be an optimizer that can be wrapped, got PolyakAveraging"
+    message = "inner must be an optimizer that can be wrapped, got PolyakAveraging"
     for around in (la.Lookahead, la.PolyakAveraging):
-        with pytest.raises(TypeError, match=told):
+        with pytest.raises(TypeError, match=message):
             around(averaged)

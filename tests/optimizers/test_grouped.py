@@ -78,7 +78,7 @@ def test_a_schedule_keeps_the_ratios_of_the_learning_rates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "told"),
+    ("groups", "message"),
     [
         ({}, "groups must be a dict from patterns of paths to optimizers, got {}"),
         ([la.SGD(1.0)], "groups must be a dict from patterns of paths to optimizers"),
@@ -87,13 +87,13 @@ def test_a_schedule_keeps_the_ratios_of_the_learning_rates() -> None:
         ({"*": la.Grouped(OWN)}, "groups['*'] must not be Grouped itself"),
     ],
 )
-def test_what_are_no_groups_is_told(groups: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=re.escape(told)):
+def test_invalid_groups_are_refused(groups: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
         la.Grouped(groups)
 
 
 @pytest.mark.parametrize(
-    ("patterns", "told"),
+    ("patterns", "message"),
     [
         (["y", "*"], "groups['y'] must be the first match of a parameter, got none of x"),
         (["*", "x"], "groups['x'] must be the first match of a parameter, got none of x"),
@@ -101,11 +101,11 @@ def test_what_are_no_groups_is_told(groups: Any, told: str) -> None:
     ],
 )
 @pytest.mark.parametrize("make", [la.Grouped.init, la.Stepper])
-def test_patterns_that_do_not_fit_the_parameters_are_told(
-    make: Any, patterns: list[str], told: str
+def test_patterns_that_do_not_fit_the_parameters_are_refused(
+    make: Any, patterns: list[str], message: str
 ) -> None:
     optimizer = la.Grouped({pattern: la.SGD(1.0) for pattern in patterns})
-    with pytest.raises(ValueError, match=re.escape(told)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         make(optimizer, one(1.0))
 
 
@@ -113,8 +113,8 @@ def test_patterns_that_do_not_fit_the_parameters_are_told(
     "around", [la.Lookahead, la.PolyakAveraging, lambda it: la.slowmo(it, 5, momentum=0.5)]
 )
 def test_it_is_around_everything_else(around: Any) -> None:
-    told = "got Grouped: put it around everything else instead"
-    with pytest.raises(TypeError, match=told):
+    message = "got Grouped: put it around everything else instead"
+    with pytest.raises(TypeError, match=message):
         around(la.Grouped(OWN))
 
 

@@ -193,8 +193,8 @@ def test_another_kind_of_state_is_refused(optimizer: Any, other: Any, wanted: st
 
 @pytest.mark.parametrize("around", [lambda inner: inner, la.Lookahead])
 def test_a_state_with_other_slots_is_refused(around: Any) -> None:
-    told = r"the slots first_moment, second_moment, got \(none\)"
-    with pytest.raises(ValueError, match=told):
+    says = r"the slots first_moment, second_moment, got \(none\)"
+    with pytest.raises(ValueError, match=says):
         around(ADAM).step(X, GRADIENT, around(SGD).init(X))
     with pytest.raises(ValueError, match=r"the slots \(none\), got first_moment, second"):
         around(SGD).step(X, GRADIENT, around(ADAM).init(X))

@@ -148,7 +148,7 @@ def test_before_the_first_synchronization_it_is_the_inner_optimizer_exactly(
         ("interpolate", [0, 8, 3, 9.5, 3 + 0.25 * (12.75 - 3)], [0, 1, 2, 3, 4]),
     ],
 )
-def test_a_synchronization_does_to_the_slots_what_is_said_and_lets_the_clock_run_on(
+def test_a_synchronization_treats_slots_as_set_and_the_clock_runs_on(
     kind: Any, velocities: list[float], updates: list[int]
 ) -> None:
     optimizer = la.Lookahead(la.HeavyBall(1.0, momentum=0.5), 2, 0.25, kind)

@@ -117,11 +117,11 @@ def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
         assert_same_bits(run(changed, start, gradients)[0], params)
 
 
-# What is refused.
+# Refused arguments.
 
 
 @pytest.mark.parametrize(
-    ("outer", "error", "told"),
+    ("outer", "error", "message"),
     [
         (la.SGD(0.0), ValueError, "the learning rate of outer must be a finite number > 0"),
         (
@@ -134,34 +134,32 @@ def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
         (0.7, TypeError, "outer must be an optimizer, such as .* got 0.7"),
     ],
 )
-def test_what_cannot_be_an_outer_optimizer_is_told(
-    outer: Any, error: Any, told: str
-) -> None:
-    with pytest.raises(error, match=told):
+def test_invalid_outer_optimizers_are_refused(outer: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
         la.Lookahead(la.SGD(0.1), outer=outer)
 
 
 @pytest.mark.parametrize("inner_state", ["maintain", "interpolate"])
-def test_an_error_of_the_outer_optimizer_says_that_it_is_of_that(inner_state: Any) -> None:
+def test_an_error_of_the_outer_optimizer_names_it(inner_state: Any) -> None:
     falling = la.Nesterov(lambda syncs: 0.7 if syncs < 2 else -1.0)
     optimizer = la.Lookahead(la.Adam(0.1), 1, inner_state=inner_state, outer=falling)
     start, *gradients = normal(4, 4)
-    told = (
+    message = (
         r"outer: learning_rate \(its schedule at 2\) must be a finite number >= 0, got -1"
     )
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         run(optimizer, start, gradients)
     stepper = la.Stepper(optimizer, start)
     for gradient in gradients[:2]:
         stepper.step(gradient)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         stepper.step(gradients[2])
     small, ones = la.SGD(1e-60), {"x": np.ones(2, np.float32)}
     with pytest.raises(ValueError, match=r"outer: learning_rate .* rounds to 0 in float32"):
         la.Lookahead(la.SGD(0.1), outer=small).init(ones)
 
 
-def test_slowmo_tells_of_a_rate_that_it_cannot_divide_by() -> None:
+def test_slowmo_refuses_a_rate_of_zero() -> None:
     falling = la.slowmo(la.SGD(lambda step: 0.1 if step < 3 else 0.0), 3, momentum=0.7)
     start, *gradients = normal(7, 4)
     with pytest.raises(ValueError, match=r"gamma .*must be a finite number > 0, got 0\.0"):

@@ -41,16 +41,16 @@ def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
     return params, states
 
 
-def test_where_one_worker_s_optimizer_belongs_several_are_refused() -> None:
+def test_workers_are_refused_as_a_single_optimizer() -> None:
     workers: Any = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
-    told = "must be the optimizer of one worker, got Workers: .*train makes a stepper"
+    message = "must be the optimizer of one worker, got Workers: .*train makes a stepper"
     for made in (
         lambda: la.Stepper(workers, one(1.0)),
         lambda: la.Lookahead(workers),
         lambda: la.Lookahead(la.SGD(0.1), outer=workers),
         lambda: la.PolyakAveraging(workers),
     ):
-        with pytest.raises(TypeError, match=told):
+        with pytest.raises(TypeError, match=message):
             made()
 
 
@@ -132,7 +132,7 @@ def test_the_mean_sums_in_the_order_of_the_workers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "error", "told"),
+    ("made", "error", "message"),
     [
         (lambda: la.Workers(la.Lookahead(la.SGD(0.1)), 0), ValueError, "count must be"),
         (
@@ -147,8 +147,8 @@ def test_the_mean_sums_in_the_order_of_the_workers() -> None:
         ),
     ],
 )
-def test_what_cannot_be_shared_is_refused(made: Any, error: Any, told: str) -> None:
-    with pytest.raises(error, match=told):
+def test_invalid_workers_are_refused(made: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
         made()
 
 

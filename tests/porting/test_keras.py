@@ -56,7 +56,7 @@ def keras() -> Any:
 
 @pytest.mark.parametrize("backend", [each for each in BACKENDS if each != HERE])
 @pytest.mark.skipif("LOOKAHEAD_ONE_BACKEND" in os.environ, reason="one is asked for")
-def test_all_of_it_holds_on_the_other_backends(backend: str) -> None:
+def test_other_backends_give_the_same(backend: str) -> None:
     port("inner_rules", "keras", BACKENDS[backend])
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "slow", __file__]
     there = {"KERAS_BACKEND": backend, "LOOKAHEAD_ONE_BACKEND": "1"}
@@ -140,7 +140,7 @@ def test_around_any_optimizer_the_cycle_is_its_own_and_then_alpha_of_the_way(
 
 @pytest.mark.parametrize("inner_state", ["maintain", "reset", "interpolate"])
 @pytest.mark.parametrize("name", ["Nadam", "SGD"])
-def test_a_model_that_is_loaded_goes_on_to_the_bit(
+def test_a_loaded_model_continues_bit_for_bit(
     keras: Any, name: str, inner_state: str, tmp_path: Path
 ) -> None:
     wrapper = port("wrapper_keras")

@@ -104,7 +104,7 @@ def test_groups_that_step_by_their_own_k_and_alpha_pass() -> None:
     assert found["groups-of-their-own"]["verdict"] == "passes"
 
 
-def test_what_is_no_wrapper_is_refused() -> None:
+def test_only_wrappers_are_accepted() -> None:
     port("wrapper_pytorch", "torch")
     for target in (f"{FILE}:Adapter", "optax"):
         done = conform(target, "--profile", "pytorch")

@@ -122,12 +122,13 @@ def test_each_family_has_its_panel_and_each_method_its_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "told"), [(1, "Each line is one run (n = 1)."), (3, "mean of n = 3 seeds.")]
+    ("seeds", "message"),
+    [(1, "Each line is one run (n = 1)."), (3, "mean of n = 3 seeds.")],
 )
-def test_a_picture_says_what_its_lines_are(seeds: int, told: str) -> None:
+def test_a_picture_says_what_its_lines_are(seeds: int, message: str) -> None:
     figure = curves_figure([Panel("loss", curves(seeds))], x_title="epoch")
     text = " ".join(figure.get_supxlabel().split())
-    assert told in text
+    assert message in text
     assert text.endswith("Grey: the other panels' methods.")
     assert ("Bands: one sample standard deviation" in text) == (seeds > 1)
 
@@ -135,7 +136,10 @@ def test_a_picture_says_what_its_lines_are(seeds: int, told: str) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(
     ("ends", "limits"),
-    [([(50, 60), (58, 70), (55, 55)], (50, 70)), ([(50, 60), (1, 2), (9, 61)], (52, 61))],
+    [
+        ([(50, 60), (58, 70), (55, 55)], (50, 70.4)),
+        ([(50, 60), (1, 2), (9, 61)], (52, 61.18)),
+    ],
 )
 def test_limits_show_the_end_and_neither_the_start_nor_a_failure(
     sign: int, ends: list[tuple[int, int]], limits: tuple[float, float]
@@ -204,7 +208,7 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> None:
+def test_json_is_standard_even_with_numbers_that_are_not_finite(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"loss": [math.nan, -math.inf, 0.1]})
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text) == {"loss": ["nan", "-inf", 0.1]}

@@ -93,6 +93,6 @@ def test_describe_reports_each_and_why_it_is_not_available() -> None:
 
 @pytest.mark.parametrize("bad", [None, 5, np, b"numpy", type(backend.load("numpy"))])
 def test_a_backend_is_a_name_or_follows_the_protocol(bad: Any) -> None:
-    told = "backend must be a backend or its name, got"
-    with pytest.raises(TypeError, match=told):
+    message = "backend must be a backend or its name, got"
+    with pytest.raises(TypeError, match=message):
         la.Stepper(la.SGD(0.1), PARAMS, backend=bad)

@@ -20,7 +20,7 @@ def every_operation(xp: Any) -> Any:
     return rule
 
 
-def test_a_rule_writes_down_what_it_does_in_order() -> None:
+def test_a_rule_records_its_operations_in_order() -> None:
     call = Call(every_operation, (0, 1), ("c",))
     program = compile_calls(2, [call], [(0, 2), (1, 3)])
     # Registers 0 and 1 are the buffers, 2 the scalar; results follow.
@@ -58,7 +58,7 @@ def test_calls_are_joined_with_scalars_of_their_own() -> None:
     assert program.writes == ((0, 8), (1, 6))
 
 
-def test_a_buffer_that_keeps_what_it_held_is_not_written() -> None:
+def test_an_unchanged_buffer_is_not_written() -> None:
     program = compile_calls(3, [], [(0, 1), (1, 1), (2, 0)])
     assert program == Program(3, 0, (), ((0, 1), (2, 0)))
 
@@ -91,7 +91,7 @@ def test_a_tape_records_calls_coefficients_and_zeros() -> None:
         (lambda xp: lambda x: 0.0, "a rule must return arrays, got 0.0"),
     ],
 )
-def test_what_a_program_cannot_hold_is_refused(rule: Any, message: str) -> None:
+def test_oversized_programs_are_refused(rule: Any, message: str) -> None:
     tape = Tape(1)
     with pytest.raises(TypeError, match=message):
         tape.record(rule, [Symbol(tape, 0)], {})
@@ -107,16 +107,16 @@ def test_what_a_program_cannot_hold_is_refused(rule: Any, message: str) -> None:
         lambda xp: lambda x: x[0],
     ],
 )
-def test_other_operations_are_refused_with_those_that_there_are(rule: Any) -> None:
+def test_other_operations_are_refused_with_a_list_of_valid_ones(rule: Any) -> None:
     tape = Tape(1)
-    told = r"test_recording\.py, line \d+: a rule can use \+ - \* / and sqrt, abs, maximum"
-    with pytest.raises((AttributeError, TypeError), match=told):
+    says = r"test_recording\.py, line \d+: a rule can use \+ - \* / and sqrt, abs, maximum"
+    with pytest.raises((AttributeError, TypeError), match=says):
         tape.record(rule, [Symbol(tape, 0)], {})
 
 
 def test_the_pure_interface_offers_a_rule_the_same_functions() -> None:
-    told = "line .* a rule can use .* sign, got exp"
-    with pytest.raises(AttributeError, match=told):
+    says = "line .* a rule can use .* sign, got exp"
+    with pytest.raises(AttributeError, match=says):
         trees.apply(lambda xp: lambda x: xp.exp(x), {}, {"x": np.zeros(2)})
 
 

@@ -51,7 +51,9 @@ def advance(steppers: Sequence[la.Stepper], some: Iterable[Any]) -> None:
 
 @given(st.sampled_from(OPTIMIZERS), st.integers(0, 20), st.integers(0, 7))
 @settings(max_examples=40)
-def test_restored_it_goes_on_bit_for_bit(optimizer: Any, stop: int, wander: int) -> None:
+def test_a_restored_stepper_continues_bit_for_bit(
+    optimizer: Any, stop: int, wander: int
+) -> None:
     stepper, other = (la.Stepper(optimizer, START) for _ in range(2))
     # Elsewhere: loading must leave nothing of that.
     advance([other], reversed(GRADIENTS[:wander]))
@@ -64,7 +66,7 @@ def test_restored_it_goes_on_bit_for_bit(optimizer: Any, stop: int, wander: int)
 
 @pytest.mark.parametrize(("first", "second"), [("numpy", "numba"), ("numba", "numpy")])
 @pytest.mark.parametrize("stop", [1, 3, 4])
-def test_another_backend_goes_on_from_it(first: str, second: str, stop: int) -> None:
+def test_another_backend_continues_from_it(first: str, second: str, stop: int) -> None:
     optimizer = la.Lookahead(la.Adam(0.1), k=3, alpha=0.3, inner_state="interpolate")
     undisturbed, before, after = (
         la.Stepper(optimizer, START, backend=backend)
@@ -137,8 +139,8 @@ def case() -> tuple[la.Stepper, dict[str, Any]]:
 )
 def test_a_bad_entry_is_named(name: str, value: Any, message: str) -> None:
     stepper, saved = case()
-    told = rf"saved\['{name}'\] must {message}"
-    with left_as_it_was(stepper, (TypeError, ValueError), told):
+    says = rf"saved\['{name}'\] must {message}"
+    with left_as_it_was(stepper, (TypeError, ValueError), says):
         stepper.load_state_dict(saved | {name: value})
 
 
@@ -161,7 +163,7 @@ def test_counts_may_be_arrays_of_no_dimensions() -> None:
     assert_same_bits(stepper.state_dict(), saved)
 
 
-def test_what_is_no_state_of_this_optimizer_is_refused() -> None:
+def test_a_foreign_state_is_refused() -> None:
     stepper = la.Stepper(la.Adam(), one(1.0))
     other: Any = la.Stepper(la.HeavyBall(0.1), one(1.0)).state_dict()
     with left_as_it_was(stepper, ValueError, "must have an entry 'slots/first_moment/x'"):

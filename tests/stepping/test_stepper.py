@@ -46,7 +46,7 @@ def test_it_does_not_alias_the_callers_parameters(backend: str) -> None:
 
 
 @on_every_backend
-def test_what_it_shows_are_read_only_views_that_the_next_step_changes(backend: str) -> None:
+def test_its_views_are_read_only_and_change_with_the_next_step(backend: str) -> None:
     stepper = la.Stepper(optimizer(), {"a": {"x": np.ones(2)}}, backend=backend)
     fast, slow = stepper.params, stepper.evaluation_params()
     for _ in range(3):
@@ -66,14 +66,14 @@ def test_it_is_not_copied_into_one_whose_views_show_other_memory(duplicate: Any)
         duplicate(stepper)
 
 
-def test_an_optimizer_that_computes_what_is_evaluated_is_refused() -> None:
+def test_an_optimizer_that_computes_evaluation_params_is_refused() -> None:
     class Doubled(la.Lookahead):
         def evaluation_params(self, params: Any, state: Any) -> Any:
             return trees.apply(trees.interpolate, {"alpha": 2.0}, state.phi, params)[0]
 
     stepper = la.Stepper(Doubled(la.SGD(1.0)), one(8.0))
-    told = r"Doubled\.evaluation_params must return params or a part of the state"
-    with pytest.raises(TypeError, match=told):
+    message = r"Doubled\.evaluation_params must return params or a part of the state"
+    with pytest.raises(TypeError, match=message):
         stepper.evaluation_params()
 
 
@@ -108,7 +108,7 @@ BAD: dict[str, Any] = {
 
 @on_every_backend
 @pytest.mark.parametrize("bad", list(BAD))
-def test_bad_gradients_leave_the_stepper_as_it_was(bad: str, backend: str) -> None:
+def test_bad_gradients_leave_the_stepper_unchanged(bad: str, backend: str) -> None:
     made = la.Lookahead(la.Adam(0.1), 3, la.AdaptiveAlpha(), "interpolate")
     stepper, undisturbed = (la.Stepper(made, GOOD, backend=backend) for _ in range(2))
     for _ in range(4):
@@ -125,7 +125,7 @@ class FaultError(Exception):
 
 @pytest.mark.parametrize("fault", [None, float("nan"), -0.5, 1e-60])
 @pytest.mark.parametrize("which", ["learning_rate", "alpha"])
-def test_a_schedule_that_fails_leaves_the_stepper_as_it_was(which: str, fault: Any) -> None:
+def test_a_failing_schedule_leaves_the_stepper_unchanged(which: str, fault: Any) -> None:
     healthy = [False]
 
     def schedule(clock: int) -> float:
@@ -169,7 +169,7 @@ class Watched(NumpyBackend):
         target[...] = values
 
 
-def test_a_program_that_cannot_be_compiled_leaves_the_stepper_as_it_was() -> None:
+def test_a_program_that_cannot_be_compiled_leaves_the_stepper_unchanged() -> None:
     backend = Watched()
     stepper = la.Stepper(la.Lookahead(la.SGD(0.5), k=2), GOOD, backend=backend)
     stepper.step(GOOD)
@@ -182,7 +182,7 @@ def test_a_program_that_cannot_be_compiled_leaves_the_stepper_as_it_was() -> Non
 
 
 @pytest.mark.parametrize("write", ["step", "load_state_dict"])
-def test_what_was_interrupted_while_it_wrote_cannot_be_gone_on_from(write: str) -> None:
+def test_an_interrupted_write_cannot_be_continued(write: str) -> None:
     backend = Watched()
     stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
     stepper.step(GOOD)
@@ -201,8 +201,8 @@ def test_what_was_interrupted_while_it_wrote_cannot_be_gone_on_from(write: str) 
     assert stepper.state_dict()["step"] == 2
 
 
-def test_a_thread_that_comes_into_another_s_step_is_refused_and_changes_nothing() -> None:
-    told = []
+def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
+    message = []
 
     def meanwhile() -> None:
         for use in (
@@ -212,7 +212,7 @@ def test_a_thread_that_comes_into_another_s_step_is_refused_and_changes_nothing(
         ):
             with pytest.raises(RuntimeError, match="threads must take turns") as caught:
                 use()
-            told.append(caught)
+            message.append(caught)
 
     backend = Watched()
     stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
@@ -220,7 +220,7 @@ def test_a_thread_that_comes_into_another_s_step_is_refused_and_changes_nothing(
     backend.before.side_effect = lambda: in_threads(lambda use: use(), [meanwhile])
     stepper.step(GOOD)
     undisturbed.step(GOOD)
-    assert len(told) == 3 * 2 * 2  # for each dtype it compiles a program and writes
+    assert len(message) == 3 * 2 * 2  # for each dtype it compiles a program and writes
     assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
 
 
@@ -255,12 +255,14 @@ def test_params_that_cannot_be_optimized_are_named(made: Any, make: Any) -> None
 @pytest.mark.parametrize("library", ["array_api_strict", "torch"])
 def test_arrays_of_another_library_are_refused_by_name(library: str, backend: str) -> None:
     theirs = {"a": {"x": pytest.importorskip(library).asarray([1.0])}}
-    told = rf"params\['a/x'\] must be a NumPy array for this backend, got one of {library}"
-    with pytest.raises(TypeError, match=told):
+    message = (
+        rf"params\['a/x'\] must be a NumPy array for this backend, got one of {library}"
+    )
+    with pytest.raises(TypeError, match=message):
         la.Stepper(la.SGD(0.1), theirs, backend=backend)
     stepper = la.Stepper(la.SGD(0.1), {"a": {"x": np.ones(1)}}, backend=backend)
-    told = rf"grads\['a/x'\] must be .* got one of {library}"
-    with left_as_it_was(stepper, TypeError, told):
+    message = rf"grads\['a/x'\] must be .* got one of {library}"
+    with left_as_it_was(stepper, TypeError, message):
         stepper.step(theirs)
 
 

@@ -52,7 +52,7 @@ def test_mean_and_covariance_are_those_of_rational_arithmetic(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inner_state", STATES)
-def test_the_optimizers_of_this_library_do_what_is_computed(
+def test_the_optimizers_of_this_library_follow_the_theory(
     kind: Kind, inner_state: InnerState
 ) -> None:
     a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
@@ -79,7 +79,7 @@ def test_the_covariance_limit_is_where_a_long_run_ends(inner_state: InnerState) 
 
 @settings(max_examples=50)
 @given(some(1.3, 0.95))
-def test_the_limit_is_left_as_it_is_by_a_cycle(one: Cycle) -> None:
+def test_a_cycle_does_not_change_the_limit(one: Cycle) -> None:
     if one.spectral_radius > 0.999:
         return
     limit = one.covariance_limit()

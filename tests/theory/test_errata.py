@@ -152,7 +152,7 @@ def test_0_5_with_its_parenthesis() -> None:
     assert printed.count(")") == printed.count("(") + 1
 
 
-def test_0_7_is_an_expectation_over_the_iterate_too() -> None:
+def test_0_7_is_also_an_expectation_over_the_iterate() -> None:
     # Iterate and centre take two values each, with equal probability, independently.
     iterates, centres = (Fraction(1), Fraction(5)), (Fraction(-2), Fraction(2))
     a, mean, spread, noise = Fraction(3), Fraction(3), Fraction(4), Fraction(4)

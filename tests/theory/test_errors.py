@@ -1,4 +1,4 @@
-"""What the theory refuses, and what is beyond the range of numbers: told by name."""
+"""Errors of the theory name bad arguments, and results beyond the range of numbers."""
 
 import re
 from collections.abc import Callable
@@ -30,7 +30,7 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
 
 
 @pytest.mark.parametrize(
-    ("call", "arguments", "told"),
+    ("call", "arguments", "says"),
     [
         # Lemma 1 and Proposition 2
         (LIMIT, (0.0, 1.0, 1.0, 5, 0.5), "learning_rate must be > 0, got 0.0"),
@@ -142,11 +142,11 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (planning.steps_to_reach, (PROBLEM, 5.0, 2.5), "learning_rate must be in the"),
     ],
 )
-def test_bad_input_is_told_by_name(
-    call: Callable[..., object], arguments: tuple[Any, ...], told: str
+def test_errors_name_bad_input(
+    call: Callable[..., object], arguments: tuple[Any, ...], says: str
 ) -> None:
     options = arguments[-1] if isinstance(arguments[-1], dict) else {}
     given = arguments[: len(arguments) - bool(options)]
-    kind, _, message = told.rpartition("Error: ")
+    kind, _, message = says.rpartition("Error: ")
     with pytest.raises(ERRORS[kind], match=re.escape(message)):
         call(*given, **options)

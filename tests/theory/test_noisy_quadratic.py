@@ -73,7 +73,7 @@ def test_lookahead_has_less_variance_than_sgd_and_with_alpha_1_the_same(
     x: float, alpha: float, k: int
 ) -> None:
     of_sgd = float(nq.sgd_variance_limit(x, 1.0, 2.0))
-    # In floats the two meet where q rounds to -1 next to x = 2, or alpha to 1.
+    # In floats both agree if q rounds to -1 near x = 2, or alpha to 1.
     ratio = float(nq.variance_ratio(x, 1.0, k, alpha))
     assert 0.0 < ratio <= 1.0
     if alpha < 0.999:
@@ -92,7 +92,7 @@ def test_tiny_gamma_a_loses_no_accuracy() -> None:
     found = nq.lookahead_variance_limit(float(tiny), 1.0, 1.0, 5, 0.5)
     assert found == pytest.approx(float(exact), rel=1e-15)
     assert nq.is_stable(float(tiny), 1.0, 5, 0.5)
-    # Where the square of gamma a is beyond the range of numbers: alpha times that of SGD.
+    # If the square of gamma a is beyond the range of numbers: alpha times SGD's.
     found = nq.lookahead_variance_limit(1e-200, 1.0, 1.0, 5, 0.5)
     assert found == pytest.approx(0.5 * 0.5e-200, rel=1e-14)
     assert nq.is_stable(1e-200, 1.0, 5, 1e-200)
@@ -106,7 +106,7 @@ def test_counts_near_the_end_of_the_integers_are_counted_right() -> None:
     kept = -np.expm1(-2e-20 * steps) / 2e-20
     assert nq.sgd_variance(0.0, 1e-20, 1.0, 1.0, steps) == pytest.approx(1e-40 * kept)
     assert nq.lookahead_variance_limit(1e-20, 1.0, 1.0, 2**63 - 1, 0.5) > 0.0
-    # In the long run of an inner loop only alpha is left: alpha / (2 - alpha) of SGD's.
+    # For long inner loops only alpha matters: alpha / (2 - alpha) times SGD's.
     found = nq.lookahead_variance_limit(1e-3, 1.0, 1.0, 2**62, 0.5)
     of_sgd = float(nq.sgd_variance_limit(1e-3, 1.0, 1.0))
     assert found == pytest.approx(of_sgd / 3.0, rel=1e-12)

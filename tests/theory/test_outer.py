@@ -97,9 +97,7 @@ def outer(kind: Kind, rate: float, mu: float) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("workers", [1, 4])
-def test_the_optimizers_of_this_library_do_what_is_computed(
-    kind: Kind, workers: int
-) -> None:
+def test_the_optimizers_of_this_library_follow_the_theory(kind: Kind, workers: int) -> None:
     a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
     start, gamma, k, cycles, replicas = np.array([3.0, -1.0, 0.5]), 0.3, 3, 5, 20_000
     generator = np.random.default_rng(21)
@@ -194,7 +192,7 @@ def test_the_variance_in_the_long_run_is_that_of_the_closed_form(
 
 @settings(max_examples=100)
 @given(st.floats(0.0, 0.99), st.floats(1e-3, 0.999))
-def test_of_all_heavy_balls_of_a_rate_that_with_a_double_root_varies_least(
+def test_the_heavy_ball_with_a_double_root_varies_least_at_its_rate(
     mu: float, share: float
 ) -> None:
     x = share * border("heavy-ball", mu)

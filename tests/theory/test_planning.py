@@ -36,7 +36,7 @@ def test_the_first_time_is_that_of_a_step_by_step_search(
     times = np.arange(0, 40 * k, k)
     losses = loss_after(problem, times, rate, k, alpha)
     target = float(losses.min() + share * (losses.max() - losses.min()))
-    # What is equal up to rounding may be found a cycle apart.
+    # Values that are equal up to rounding may be a cycle apart.
     if np.any((losses != target) & (np.abs(losses - target) < 1e-9)):
         return
     target += 1e-9
@@ -56,7 +56,7 @@ def test_a_loss_that_dips_below_its_limit_is_found_in_the_dip() -> None:
         steps_to_reach(problem, float(losses[low]) - 1e-6, 0.9)
 
 
-def test_very_long_runs_are_counted_too() -> None:
+def test_very_long_runs_are_counted() -> None:
     problem = Problem([1.0], noise=0.0, mean=1.0)
     # 1/2 (1 - 1e-12)^(2 t) = 1/2 e^-2 at t = 1e12.
     for rate in (1e-12, 1e-18):
@@ -80,7 +80,7 @@ def test_no_point_of_another_grid_is_better_than_the_best(steps: int, k: int) ->
     assert best.loss <= loss_after(PROBLEM, steps, rates, k, alphas).min() * (1.0 + 1e-9)
 
 
-def test_where_no_limit_is_given_the_search_goes_on_beyond_its_first_grid() -> None:
+def test_without_limits_the_search_leaves_its_first_grid() -> None:
     curvature = 1.0 / np.arange(1, 101)
     long = Problem(curvature, noise=1.0 / curvature, mean=10.0)  # its noise alone costs 50
     sgd = best_hyperparameters(long, 10**8)

@@ -57,7 +57,7 @@ def test_every_way_to_say_the_problem_gives_the_printed_form_of_0_3(seed: int) -
                 assert found == pytest.approx(printed)
 
 
-def test_alpha_star_is_exact_where_the_arithmetic_is() -> None:
+def test_alpha_star_is_exact_in_exact_arithmetic() -> None:
     # (0.3) in rational numbers: d'(b - A theta_0) / d'Ad with d = (-2, 1).
     A = [[2, 1], [1, 3]]
     d, force = (-2, 1), (1 - (2 * 1 + 1 * 2), 2 - (1 * 1 + 3 * 2))
@@ -98,7 +98,7 @@ row = st.tuples(*[st.floats(-10, 10)] * 3, st.floats(0.01, 10))
 
 
 @given(st.lists(row, min_size=1, max_size=5), st.floats(0.1, 10))
-def test_the_estimate_is_0_3_clipped_where_the_curvature_is_the_true_one(
+def test_the_estimate_is_0_3_clipped_for_the_true_curvature(
     rows: list[tuple[float, ...]], scale: float
 ) -> None:
     theta_0, theta_k, b, diagonal = np.array(rows).T

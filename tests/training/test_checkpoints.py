@@ -43,7 +43,7 @@ RECORD = {"step": 7, "state": {"big": 2**127, "loss": 0.1}}
 CONTENT = encode(ARRAYS, RECORD)
 
 
-def test_what_is_read_is_what_was_written_and_the_same_is_the_same_bytes() -> None:
+def test_a_checkpoint_is_read_as_written_and_equal_states_give_equal_bytes() -> None:
     arrays, record = decode(CONTENT)
     assert record == RECORD
     assert arrays.keys() == ARRAYS.keys()
@@ -83,7 +83,7 @@ def test_it_is_a_safetensors_file_with_one_key_of_sorted_json(tmp_path: Path) ->
         (rb"\"record\"", rb"\"rekord\""),
     ],
 )
-def test_a_wrong_file_with_a_right_checksum_is_told(was: bytes, now: bytes) -> None:
+def test_a_wrong_file_with_a_right_checksum_is_reported(was: bytes, now: bytes) -> None:
     assert was in CONTENT
     changed = CONTENT.replace(was, now, 1)
     length = int.from_bytes(changed[:8], "little") + len(now) - len(was)
@@ -174,7 +174,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(
     assert final(stopped) == final(whole)
 
 
-def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(stopped: Path) -> None:
+def test_with_only_damaged_checkpoints_the_run_does_not_restart(stopped: Path) -> None:
     for path in stopped.glob("checkpoint-*"):
         path.write_bytes(path.read_bytes()[:-1])
     log = (stopped / "train.jsonl").read_bytes()
@@ -189,8 +189,8 @@ def test_a_checkpoint_of_another_run_is_refused(stopped: Path, tmp_path: Path) -
     with resume.begin(tmp_path / "other", prepared.settings, quiet) as run:
         one_run.run(prepared, run)
     shutil.copy(tmp_path / "other" / "checkpoint-00000020.safetensors", stopped)
-    told = "is of another run"
-    with unchanged(stopped), pytest.raises(CheckpointError, match=told):
+    message = "is of another run"
+    with unchanged(stopped), pytest.raises(CheckpointError, match=message):
         run_in(stopped)
 
 
@@ -198,7 +198,7 @@ WEIGHT = "optimizer/params/weight"
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (lambda _, r: r.update(format_version=2), "version .* 1 was expected, got 2"),
         (lambda _, r: r.pop("state"), "'state' is a required property"),
@@ -230,18 +230,20 @@ WEIGHT = "optimizer/params/weight"
         (lambda a, _: a.update({WEIGHT: np.eye(2)}), "must be float32 .* got float64"),
     ],
 )
-def test_what_is_wrong_in_a_checkpoint_is_told(edit: Any, told: str, stopped: Path) -> None:
+def test_errors_in_a_checkpoint_are_reported(
+    edit: Any, message: str, stopped: Path
+) -> None:
     path = stopped / LAST
     arrays, record = decode(path.read_bytes())
     edit(arrays, record)
     path.write_bytes(encode(arrays, record))
     done = called(f"train {AGAIN} --resume", str(stopped))
     assert done.exit_code in (1, 2)
-    assert re.search(told, done.stderr)
+    assert re.search(message, done.stderr)
 
 
 @pytest.mark.parametrize("call", range(1, 9))
-def test_a_full_disk_is_told_and_the_last_checkpoint_is_as_it_was(
+def test_a_full_disk_is_reported_and_the_last_checkpoint_is_unchanged(
     call: int, stopped: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (stopped / LAST).read_bytes()
@@ -257,8 +259,8 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_is_as_it_was(
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left on device") as caught:
             run_in(stopped)
-    told = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
-    assert "checkpoint-000000" in told
+    message = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert "checkpoint-000000" in message
     assert not list(stopped.glob(".*"))
     assert (stopped / LAST).read_bytes() == before
     run_in(stopped)
@@ -276,7 +278,7 @@ def test_a_disk_with_room_for_a_part(program: Program, stopped: Path, whole: Pat
     assert final(stopped) == final(whole)
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(program: Program) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(program: Program) -> None:
     # Not in the folder of the tests, which other users may not enter.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
@@ -320,7 +322,7 @@ def test_device_state_goes_to_the_host_and_back(check_every: int, tmp_path: Path
     np.testing.assert_array_equal(again.params["weight"], whole.params["weight"])
 
 
-def test_in_another_thread_a_run_hears_no_signals(tmp_path: Path, whole: Path) -> None:
+def test_a_run_in_another_thread_receives_no_signals(tmp_path: Path, whole: Path) -> None:
     in_threads(run_in, [tmp_path / "run"])
     assert final(tmp_path / "run") == final(whole)
 
@@ -339,14 +341,14 @@ def test_an_output_folder_with_a_run_in_it_is_refused(stopped: Path) -> None:
         refused(done, f"--resume {stopped} continues that")
 
 
-def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+def test_only_a_run_can_be_resumed(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
-        told = f"got {folder}, which has no run.json"
-        refused(called("train --resume", str(folder)), told)
+        message = f"got {folder}, which has no run.json"
+        refused(called("train --resume", str(folder)), message)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"format": "something else"}, "'lookahead-ref run' was expected, got 'someth"),
         ({"format_version": 2}, "1 was expected, got 2"),
@@ -357,17 +359,17 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
         ("[]", "is not of type 'object'"),
     ],
 )
-def test_a_run_json_that_is_wrong_is_told(change: Any, told: str, stopped: Path) -> None:
+def test_a_wrong_run_json_is_reported(change: Any, message: str, stopped: Path) -> None:
     path = stopped / "run.json"
     if not isinstance(change, str):
         change = json.dumps(json.loads(path.read_text()) | change)
     path.write_text(change)
     done = called("train --resume", str(stopped))
-    refused(done, told)
+    refused(done, message)
     assert "run.json cannot be understood" in done.stderr
 
 
-def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> None:
+def test_only_regular_files_are_read_back(stopped: Path) -> None:
     def piped(name: str) -> None:
         (stopped / name).unlink()
         os.mkfifo(stopped / name)
@@ -377,13 +379,13 @@ def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> 
     run_in(stopped, notes.append)
     assert "00000015.safetensors cannot be read: it is no regular file" in notes[0]
     piped("run.json")
-    told = f"it is no regular file: '{stopped / 'run.json'}'"
-    refused(called(f"train {AGAIN} --resume", str(stopped)), told, code=1)
+    message = f"it is no regular file: '{stopped / 'run.json'}'"
+    refused(called(f"train {AGAIN} --resume", str(stopped)), message, code=1)
 
 
-def test_options_that_decide_a_run_cannot_change_when_it_goes_on(stopped: Path) -> None:
-    told = "resume cannot be given with --batch-size"
-    refused(called("train --batch-size 9 --resume", str(stopped)), told)
+def test_options_that_decide_a_run_cannot_change_when_it_continues(stopped: Path) -> None:
+    message = "resume cannot be given with --batch-size"
+    refused(called("train --batch-size 9 --resume", str(stopped)), message)
     done = succeeded(f"train {AGAIN} --keep 1 --json --resume", str(stopped))
     assert json.loads(done.stdout)["steps"] == 20
     assert kept(stopped) == [20]
@@ -420,7 +422,7 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
     steps = int(done.stderr.split("stopped after ")[1].split()[0])
     _, record = decode(max(folder.glob("checkpoint-*")).read_bytes())
     assert record["state"]["step"] == steps
-    assert 0 < steps <= 33  # what tries the model out before may step as well
+    assert 0 < steps <= 33  # trying out the model may also step
     lines = (folder / "train.jsonl").read_bytes()[: record["log_bytes"]].splitlines()
     assert json.loads(lines[-1])["event"] in ("step_taken", "epoch_ended")
     assert lines.count(b"") == 0

@@ -74,17 +74,17 @@ SLOT = "inner/slots/second_moment/weight"
 
 @CHECKED
 @pytest.mark.parametrize(
-    ("by", "of", "where", "told"),
+    ("by", "of", "where", "message"),
     [
         (np.nan, "batch", "weight", "the loss of the batch is nan at step 8, in epoch 2,"),
         (LARGE, "state", SLOT, f"'{SLOT}' of the optimizer's state is not finite at step"),
     ],
 )
-def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
-    by: float, of: str, where: str, told: str, check_every: int
+def test_a_value_that_is_not_finite_stops_the_run_and_names_the_parameter(
+    by: float, of: str, where: str, message: str, check_every: int
 ) -> None:
     events: list[Any] = []
-    with pytest.raises(NonFiniteLossError, match=told) as caught:
+    with pytest.raises(NonFiniteLossError, match=message) as caught:
         trained(broken_at(8, by=by), check_every=check_every, callbacks=[events.append])
     error = caught.value
     assert (error.of, error.step, error.epoch, error.parameter) == (of, 8, 2, where)
@@ -133,8 +133,8 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches(
     assert taken == list(range(15 - len(bad)))
 
 
-def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
-    # What is added is zero, with a gradient of infinity times zero.
+def test_a_gradient_that_is_not_finite_is_found_even_if_the_loss_is_finite() -> None:
+    # Adds zero, with a gradient of infinity times zero.
     steep = Altered(lambda loss, w: loss + ((w * 0.0) ** 2).sum() ** 0.5)
     with np.errstate(divide="ignore"), pytest.raises(NonFiniteLossError) as caught:
         trained(model=steep)
@@ -144,9 +144,9 @@ def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [la.Adam(0.1), la.AdaGrad(0.1)])
-def test_a_slot_that_would_be_infinite_for_good_is_told(optimizer: Any) -> None:
-    told = r"slots/.*/weight' of the optimizer's state"
-    with pytest.raises(NonFiniteLossError, match=told):
+def test_a_slot_that_would_stay_infinite_is_reported(optimizer: Any) -> None:
+    message = r"slots/.*/weight' of the optimizer's state"
+    with pytest.raises(NonFiniteLossError, match=message):
         trained(broken_at(8, by=LARGE), optimizer=optimizer)
 
 
@@ -175,7 +175,7 @@ def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) ->
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_loss_that_no_parameter_reaches_is_told() -> None:
+def test_a_loss_that_depends_on_no_parameter_is_reported() -> None:
     with pytest.warns(UserWarning, match=r"Altered\.loss depends on no parameter"):
         trained(model=Altered(lambda loss, w: np.float32(1.0)))
 
@@ -225,11 +225,11 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
         options: dict[str, Any] = {"seed": 0, "epochs": 5, "batch_size": 2}
         callbacks = [events.append, progress]
         result = train(Repelled(), data, optimizer, **options, callbacks=callbacks)
-    (told,) = [event for event in events if isinstance(event, training.Diverging)]
-    assert (told.epoch, told.parameter, told.initial_loss) == (1, "far", 2.0)
-    assert told.loss == result.history[1].train_loss
+    (message,) = [event for event in events if isinstance(event, training.Diverging)]
+    assert (message.epoch, message.parameter, message.initial_loss) == (1, "far", 2.0)
+    assert message.loss == result.history[1].train_loss
     # From 1 to 1.2 and 1.44, and half the way back.
-    assert told.moved == pytest.approx(0.22 * 2**0.5)
+    assert message.moved == pytest.approx(0.22 * 2**0.5)
     line = "the weights after epoch 1 are worse than the initial ones: loss"
     assert line in stream.getvalue()
-    assert dataclasses.asdict(told).keys() >= {"parameter", "moved"}
+    assert dataclasses.asdict(message).keys() >= {"parameter", "moved"}

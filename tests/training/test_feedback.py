@@ -76,7 +76,7 @@ class Trigger:
         return self.seen[-1] > 3
 
 
-def test_an_average_that_begins_later_is_that_of_the_steps_since() -> None:
+def test_a_late_average_covers_the_steps_since_its_beginning() -> None:
     trigger = Trigger()
     late = la.PolyakAveraging(la.SGD(0.3), begun=trigger)
     averaged = train(Bigram(), TEXT, late, **SETTINGS)
@@ -98,7 +98,7 @@ def test_an_average_that_begins_later_is_that_of_the_steps_since() -> None:
     assert found == [1.0, 2.0, 3.0, 4.0, 4.5, 5.0]
 
 
-def test_a_run_that_goes_on_draws_the_same_masks_and_knows_what_it_was_told() -> None:
+def test_a_continued_run_draws_the_same_masks_and_keeps_its_history() -> None:
     def run(**more: Any) -> tuple[Any, bool, float]:
         begun, schedule = NonMonotone(1), Plateau(50.0, patience=1)
         optimizer = la.PolyakAveraging(la.SGD(1.0), begun=begun)
@@ -112,6 +112,6 @@ def test_a_run_that_goes_on_draws_the_same_masks_and_knows_what_it_was_told() ->
     assert rate < 50.0
     assert len(states.kept) > 3
     for _, snapshot in states.kept:
-        again, *told = run(resume=snapshot)
+        again, *message = run(resume=snapshot)
         assert_same_bits(again.params, whole.params)
-        assert (again.history, *told) == (whole.history, begun, rate)
+        assert (again.history, *message) == (whole.history, begun, rate)

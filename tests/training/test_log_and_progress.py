@@ -128,7 +128,7 @@ def test_runs_one_after_the_other_have_a_bar_each_and_give_standard_output_back(
         assert f"0/{total}" in stream.getvalue()
 
 
-def test_what_is_printed_to_a_file_while_the_bar_is_shown_goes_to_the_file(
+def test_output_to_a_file_during_a_bar_goes_to_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     console, stream = terminal(True)

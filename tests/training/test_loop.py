@@ -70,7 +70,7 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(accumulate: int) -> No
         )
 
 
-def test_what_is_carried_goes_from_part_to_part() -> None:
+def test_the_carried_state_goes_from_part_to_part() -> None:
     handed = []
 
     class Counting(Normalised):
@@ -83,7 +83,7 @@ def test_what_is_carried_goes_from_part_to_part() -> None:
     assert result.steps == 3
 
 
-def test_callbacks_are_told_of_everything_in_order() -> None:
+def test_callbacks_receive_everything_in_order() -> None:
     events: list[Any] = []
     result = train(MODEL, DATA, la.SGD(0.1), **SETTINGS, callbacks=[events.append])
     kinds = [type(event) for event in events]
@@ -97,17 +97,17 @@ def test_callbacks_are_told_of_everything_in_order() -> None:
     assert records[0].batch_loss is None
     assert records[-1].train_loss < records[0].train_loss
     losses = [e.loss for e in events if isinstance(e, StepTaken) and e.epoch == 1]
-    # Of forty examples the last batch has eight.
+    # With forty examples, the last batch has eight.
     mean = np.average(losses, weights=[16, 16, 8])
     assert result.history[1].batch_loss == pytest.approx(mean, rel=1e-12)
     assert events[-1].error is None
 
 
-def test_an_epoch_that_evaluates_to_nan_stands_in_the_history() -> None:
+def test_an_epoch_that_evaluates_to_nan_is_in_the_history() -> None:
     inputs = np.full((40, 2), np.nan, np.float32)
     broken = DATA._replace(validation=Examples(inputs, DATA.train.labels))
-    told = r"evaluated weights .* check the data"
-    with pytest.raises(NonFiniteLossError, match=told) as e:
+    message = r"evaluated weights .* check the data"
+    with pytest.raises(NonFiniteLossError, match=message) as e:
         train(MODEL, broken, la.SGD(learning_rate=0.1), **SETTINGS)
     assert np.isnan(e.value.history[-1].validation_loss)
     assert e.value.step == 0
@@ -120,7 +120,7 @@ def test_the_error_survives_the_way_between_processes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "error", "told"),
+    ("wrong", "error", "message"),
     [
         ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
         ({"epochs": 1.0}, TypeError, "epochs must be a positive integer, got 1.0"),
@@ -129,9 +129,9 @@ def test_the_error_survives_the_way_between_processes() -> None:
         ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
     ],
 )
-def test_wrong_numbers_begin_no_run(wrong: Any, error: Any, told: str) -> None:
+def test_wrong_numbers_begin_no_run(wrong: Any, error: Any, message: str) -> None:
     events: list[Any] = []
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         train(MODEL, DATA, la.SGD(0.1), **(SETTINGS | wrong), callbacks=[events.append])
     assert events == []
 
@@ -143,7 +143,7 @@ CARRYING: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
 def trained(
     data: Any = CLOUDS, model: Any = None, optimizer: Any = OPTIMIZER, **options: Any
 ) -> Any:
-    """Train a model that carries something, if not told otherwise."""
+    """Train, by default a model that carries a state."""
     return train(model or Normalised(), data, optimizer, **(CARRYING | options))
 
 
@@ -173,21 +173,21 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
             assert elsewhere.has(train_source.inputs)
             return super().evaluator(params, train_source)
 
-    told: list[list[Any]] = [[], []]
+    message: list[list[Any]] = [[], []]
     options: dict[str, Any] = {"backend": elsewhere, "check_every": check_every}
-    one = trained(callbacks=[told[0].append])
-    other = trained(model=Watching(), callbacks=[told[1].append], **options)
+    one = trained(callbacks=[message[0].append])
+    other = trained(model=Watching(), callbacks=[message[1].append], **options)
     assert_same_bits(one.params, other.params)
     assert one.history == other.history
     # All but the first, which names the backend, and the last, which has a time.
     here, there = (
         [e.record if isinstance(e, EpochEnded) else e for e in events[1:-1]]
-        for events in told
+        for events in message
     )
     assert here == there
 
 
-def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
+def test_examples_taken_from_a_source_are_also_moved() -> None:
     elsewhere = Elsewhere()
 
     class Source:
@@ -248,14 +248,14 @@ def test_gradients_are_clipped_to_a_joint_norm() -> None:
         way(clip=0.0)
 
 
-def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
+def test_the_state_carried_through_a_text_restarts_with_each_epoch() -> None:
     model = Bigram()
     trained(text(), model, la.SGD(0.1), epochs=3, batch_size=2)
     assert model.counts == [0, 1, 2, 3] * 3
 
 
 @pytest.mark.parametrize(
-    ("handed_on", "told"),
+    ("handed_on", "message"),
     [
         ({"mean": np.zeros(3)}, r"float32 of shape \(2,\), got float64 of .*3"),
         ({"mean": np.zeros((2, 1), np.float32)}, r"float32 of .*, got .* \(2, 1\)"),
@@ -263,7 +263,9 @@ def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
         ({"mean": np.zeros(2, np.float32), "more": np.zeros(1)}, "'more' is not"),
     ],
 )
-def test_what_is_handed_on_is_like_what_start_makes(handed_on: Any, told: str) -> None:
+def test_the_carried_state_must_be_like_the_initial_one(
+    handed_on: Any, message: str
+) -> None:
     class Changing(Normalised):
         def start(self, batch_size: int) -> Any:
             return {"mean": np.zeros(2, np.float32)}
@@ -271,11 +273,11 @@ def test_what_is_handed_on_is_like_what_start_makes(handed_on: Any, told: str) -
         def loss(self, params: Any, *_: Any) -> Any:
             return (params["weight"] ** 2).sum(), handed_on
 
-    with pytest.raises(ValueError, match=f"carried.* as start makes it, {told}"):
+    with pytest.raises(ValueError, match=f"carried.* as start makes it, {message}"):
         trained(model=Changing())
 
 
-def test_what_is_carried_may_have_the_dtype_of_the_parameters() -> None:
+def test_the_carried_state_may_have_the_dtype_of_the_parameters() -> None:
     class Double(LSTM):
         def init(self, seed: Any) -> Any:  # type: ignore[override]
             return super().init(seed, np.float64)
@@ -283,7 +285,7 @@ def test_what_is_carried_may_have_the_dtype_of_the_parameters() -> None:
     assert trained(text(), Double(2, 3, 1), batch_size=2).steps == 8
 
 
-def test_of_a_text_the_perplexity_is_shown() -> None:
+def test_texts_show_perplexity() -> None:
     stream = io.StringIO()
     with training.TrainingProgress(Console(file=stream)) as progress:
         options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "callbacks": [progress]}

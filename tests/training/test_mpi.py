@@ -56,7 +56,7 @@ def mpirun(*ranks: list[str], cwd: Path | None = None) -> Any:
     )
 
 
-def told(done: Any) -> list[str]:
+def messages(done: Any) -> list[str]:
     """What the command itself has to say, of all ranks."""
     lines = done.stderr.splitlines()
     return [line for line in lines if line.startswith(("lookahead-ref: ", "Traceback"))]
@@ -134,7 +134,7 @@ def test_many_runs_on_ranks_have_the_results_of_one_process(
     assert one == ranks
     done = mpirun(*[[*on_ranks, "--jobs", "2"]] * 2)
     assert done.returncode != 0
-    (line,) = told(done)
+    (line,) = messages(done)
     assert "workers mpi cannot be given with jobs or scheduler, got 2" in line
 
 
@@ -160,13 +160,13 @@ train(MLP((2, 2)), data, optimizer, workers="mpi", callbacks=[told], **run)
 """
 
 
-def test_callbacks_are_told_of_a_fault_on_another_rank() -> None:
+def test_callbacks_receive_a_fault_on_another_rank() -> None:
     code = FAULTY.format(tests=str(Path(__file__).parents[1]))
     done = mpirun(*[[sys.executable, "-m", "mpi4py", "-c", code]] * 2)
     assert done.returncode != 0
-    (told,) = [line for line in done.stdout.splitlines() if line.startswith("told: ")]
-    assert told.removeprefix("told: ") in done.stderr
-    assert "epoch 1" in told
+    (message,) = [line for line in done.stdout.splitlines() if line.startswith("told: ")]
+    assert message.removeprefix("told: ") in done.stderr
+    assert "epoch 1" in message
 
 
 # Bad input.
@@ -186,14 +186,14 @@ UNLIKE = r"learning_rate must be the same on all ranks, got 0.1 on rank 0 and 0.
         ([["--output", "one"]] * 2, "output must be a new or empty folder, got one"),
     ],
 )
-def test_what_is_wrong_is_told_once_and_ends_all(
+def test_an_error_is_reported_once_and_ends_all_ranks(
     ranks: Any, error: str, tmp_path: Path
 ) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "file").touch()
     done = mpirun(*[[*PYTHON, *TRAIN, *each] for each in ranks], cwd=tmp_path)
     assert done.returncode != 0
-    (line,) = told(done)
+    (line,) = messages(done)
     assert error in line
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
@@ -205,17 +205,17 @@ def test_a_file_that_one_rank_does_not_see_ends_all(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     done = mpirun(run, ["--wdir", str(tmp_path / "elsewhere"), *run], cwd=tmp_path)
     assert done.returncode != 0
-    (line,) = told(done)
+    (line,) = messages(done)
     assert "text.txt" in line
     assert not (tmp_path / "run").exists()
 
 
-def test_another_number_of_ranks_cannot_go_on(tmp_path: Path) -> None:
+def test_another_number_of_ranks_cannot_continue(tmp_path: Path) -> None:
     succeeded(shlex.join(TRAIN), "--workers", "2", "--output", str(tmp_path / "run"))
     before = outcome(tmp_path / "run")
     done = mpirun(*[[*PYTHON, "train", "--resume", str(tmp_path / "run")]] * 3)
     assert done.returncode != 0
-    assert told(done) == ["lookahead-ref: workers must be 2, as in the run, got 3"]
+    assert messages(done) == ["lookahead-ref: workers must be 2, as in the run, got 3"]
     assert outcome(tmp_path / "run") == before
 
 

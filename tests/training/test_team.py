@@ -70,7 +70,7 @@ def on_ranks(count: int, work: Callable[[Comm], Any]) -> tuple[list[Any], list[C
 
 @pytest.mark.parametrize("reduction", ["ordered", "allreduce"])
 @pytest.mark.parametrize("library", ["numpy", "standin"])
-def test_arrays_are_averaged_where_they_are(library: str, reduction: str) -> None:
+def test_arrays_are_averaged_on_their_device(library: str, reduction: str) -> None:
     if library == "standin":
         pytest.importorskip("cupy")
     xp, count = importlib.import_module(library), 3
@@ -105,7 +105,7 @@ def test_mpi_gets_an_array_when_its_device_has_computed_it() -> None:
     assert waited == [1]
 
 
-# What the MPI says of itself.
+# The MPI's own statements.
 
 
 def supported(_: int, found: Any) -> None:
@@ -125,7 +125,7 @@ def supported(_: int, found: Any) -> None:
         (None, {}, False),
     ],
 )
-def test_an_mpi_is_cuda_aware_where_it_says_so(
+def test_an_mpi_is_cuda_aware_if_it_says_so(
     kinds: str | None, functions: Any, aware: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(team.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
@@ -138,13 +138,13 @@ def test_an_mpi_is_cuda_aware_where_it_says_so(
 
 
 @pytest.mark.parametrize("failing", [(), (1, 2)])
-def test_the_first_rank_that_fails_raises_and_the_others_are_told(
+def test_the_first_failing_rank_raises_and_notifies_the_others(
     failing: tuple[int, ...],
 ) -> None:
-    told: dict[int, str] = {}
+    message: dict[int, str] = {}
 
     def work(comm: Comm) -> None:
-        with Ranks(comm).together(lambda why: told.update({comm.rank: why})):
+        with Ranks(comm).together(lambda why: message.update({comm.rank: why})):
             if comm.rank in failing:
                 raise ValueError(f"of rank {comm.rank}")
 
@@ -153,4 +153,4 @@ def test_the_first_rank_that_fails_raises_and_the_others_are_told(
         assert errors == [EndedError, ValueError, EndedError]
     else:
         assert errors == [type(None)] * 3
-    assert told == {rank: "of rank 1" for rank in (0, 2) if failing}
+    assert message == {rank: "of rank 1" for rank in (0, 2) if failing}

@@ -85,7 +85,7 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
 
 
 @pytest.mark.parametrize("on_devices", [False, True])
-def test_what_is_averaged_comes_to_the_host_unless_the_team_takes_it_where_it_is(
+def test_averages_are_taken_on_the_host_unless_the_team_supports_devices(
     on_devices: bool,
 ) -> None:
     class Noting(Elsewhere):
@@ -129,7 +129,7 @@ def test_parts_of_a_text_have_no_token_in_common_but_as_the_label_of_one() -> No
     assert [part.train[-1] for part in parts] == [3, 6, 9]
 
 
-def test_what_is_handed_from_batch_to_batch_is_each_workers_own() -> None:
+def test_each_worker_carries_its_own_state() -> None:
     model = Bigram()
     trained(2, model, text(), epochs=1, batch_size=1)
     length = (len(text().train) - 1) // 2
@@ -137,24 +137,25 @@ def test_what_is_handed_from_batch_to_batch_is_each_workers_own() -> None:
     assert -(-length // 3) == 4
 
 
-# What is told and kept.
+# Events and checkpoints.
 
 
-def test_the_first_worker_tells_its_steps() -> None:
-    told: list[Any] = []
+def test_the_first_worker_reports_its_steps() -> None:
+    message: list[Any] = []
     alone: list[Any] = []
-    trained(2, epochs=1, callbacks=[told.append])
+    trained(2, epochs=1, callbacks=[message.append])
     share = clouds().share(0, 2).train.take(np.arange(20))
     trained(1, data=clouds()._replace(train=share), epochs=1, callbacks=[alone.append])
     steps, of_one = (
-        [each for each in events if isinstance(each, StepTaken)] for events in (told, alone)
+        [each for each in events if isinstance(each, StepTaken)]
+        for events in (message, alone)
     )
     assert [step.step for step in steps] == list(range(5))
     assert steps[:3] == of_one[:3]
     assert steps[3:] != of_one[3:]
 
 
-def test_the_callbacks_are_told_of_a_fault_in_any_worker() -> None:
+def test_callbacks_receive_a_fault_in_any_worker() -> None:
     events: list[Any] = []
     data = clouds()
     data.train.inputs[1::2] = np.nan  # what the second worker has
@@ -168,7 +169,7 @@ def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
     states: Any = Keeping()
     states.interruptible = None  # workers stop where they meet
     trained(checkpoints=states)
-    # Where workers have met, at the ends of epochs, and before anything.
+    # When workers have met, at the ends of epochs, and at the start.
     expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12]
     assert [batches for batches, _ in states.kept] == expected
     for _, snapshot in states.kept:
@@ -193,7 +194,7 @@ class Unshared:
 
 
 @pytest.mark.parametrize(
-    ("count", "more", "told"),
+    ("count", "more", "message"),
     [
         (0, {}, "workers must be a positive integer, got 0"),
         (11, {}, r"workers must be few enough .* got 11: batch_size must be from 1 to 3"),
@@ -201,8 +202,8 @@ class Unshared:
         (2, {"data": Unshared()}, "workers must be 1 with data mine, .* got 2"),
     ],
 )
-def test_what_no_workers_can_do_is_told(count: int, more: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_invalid_runs_of_workers_are_refused(count: int, more: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         trained(count, **more)
 
 
@@ -215,7 +216,7 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("--workers 0", "workers must be a positive integer, got 0"),
         ("--workers two", "workers must be a number or mpi, got 'two'"),
@@ -228,15 +229,15 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
         ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),
     ],
 )
-def test_the_command_says_what_is_wrong(
-    options: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_command_reports_errors(
+    options: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    refused(called(f"train {options} --output {tmp_path / 'run'}"), told)
+    refused(called(f"train {options} --output {tmp_path / 'run'}"), message)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
+def test_a_run_continues_with_the_same_number_of_workers(tmp_path: Path) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     for folder in (run, whole):
         command = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
@@ -250,14 +251,14 @@ def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     assert finals[0] == finals[1]
 
 
-def test_a_run_with_the_reduction_of_mpi_goes_on_by_it(tmp_path: Path) -> None:
+def test_a_run_with_mpis_reduction_continues_with_it(tmp_path: Path) -> None:
     with begin(tmp_path / "run", TrainSettings(workers=2, reduction="allreduce"), print):
         pass
     done = called("train --resume", str(tmp_path / "run"))
     refused(done, "resume must be run by mpirun -n 2 with --workers mpi")
 
 
-def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:
+def test_sweeps_and_comparisons_use_workers_where_possible() -> None:
     swept = sweep.plan(SweepSettings(workers=2)).arms
     compared = compare.prepare(CompareSettings(workers=2, optimizers=("sgd",))).plan.arms
     assert [arm.settings.workers for arm in swept] == [2]

@@ -89,13 +89,13 @@ def test_it_has_the_papers_size() -> None:
     assert sum(leaf.size for leaf in leaves.values()) + 9_900 * 401 == 24_210_800
 
 
-def test_what_is_dropped_needs_a_generator() -> None:
+def test_dropout_needs_a_generator() -> None:
     batch = text(6, 3, WORDS)
     with pytest.raises(TypeError, match="rng must be a numpy Generator"):
         MODEL.loss(drawn(MODEL), batch, begin(MODEL, batch))
 
 
-def test_what_is_evaluated_has_neither_dropout_nor_penalty() -> None:
+def test_evaluation_has_neither_dropout_nor_penalty() -> None:
     params, tokens = drawn(MODEL), np.random.default_rng(0).integers(0, WORDS, 3)
     free = replace(NOTHING_DROPPED, activation_penalty=0.0, temporal_penalty=0.0)
     # Two transitions are read side by side, each from a state of zeros.

@@ -37,7 +37,7 @@ def case(layer: Any, shapes: list[tuple[int, ...]], *rest: Any, **options: Any) 
     # A layer that changes what it is given fails.
     for array in arrays:
         array.flags.writeable = False
-    # Of a layer that returns more than its value, the value.
+    # Only the value, if a layer returns more.
     first = layer in (layers.lstm_layer, picture_layers.batch_norm)
 
     def value(*given: Any, **others: Any) -> Any:
@@ -151,7 +151,7 @@ def test_a_backward_pass_can_be_run_again(name: str) -> None:
     np.testing.assert_allclose(pull(g), first, rtol=1e-13, atol=1e-15)
 
 
-def test_what_a_layer_returns_besides_its_value_is_plain() -> None:
+def test_a_layers_other_results_are_plain() -> None:
     def forward(wanted: Any, kernels: Any, x: Any) -> Any:
         return 2 * x, lambda g: (2 * g,), x + 1
 
@@ -176,7 +176,7 @@ def test_arrays_may_be_named_and_none_is_taken_for_another() -> None:
         picture_layers.batch_norm(x, scale, residual=residual)
 
 
-def test_dropout_passes_on_the_gradient_of_what_is_kept() -> None:
+def test_dropout_passes_on_the_gradient_of_kept_units() -> None:
     x = np.full((2, 3), 2.0, np.float32)
     _, grads = value_and_grad(
         lambda p: layers.dropout(p["x"], 0.5, np.random.default_rng(0)).sum()

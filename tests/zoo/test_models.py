@@ -90,7 +90,7 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "told"),
+    ("model", "options", "message"),
     [
         (MLP, {"sizes": (3,)}, "sizes must have at least"),
         (MLP, {"sizes": (3, 0)}, "sizes must be a positive integer, got 0"),
@@ -113,15 +113,15 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
         (ResNet, {"statistics_examples": 0}, "statistics_examples must be"),
     ],
 )
-def test_a_model_that_cannot_be_is_refused(model: Any, options: Any, told: str) -> None:
+def test_a_model_that_cannot_be_is_refused(model: Any, options: Any, message: str) -> None:
     valid = {MLP: LAYERS, LSTM: WORDS, ResNet: BLOCKS}[model]
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         model(**(valid | options))
 
 
 @on_every_backend
 @pytest.mark.parametrize(
-    ("name", "inputs", "labels", "columns", "told"),
+    ("name", "inputs", "labels", "columns", "message"),
     [
         ("residual", (6, 8, 8, 2), (6,), 6, r"shape \(n, 2, 8, 8\) or \(n, 128\), got"),
         ("perceptron, relu", (4, 5), (4,), 4, r"inputs must .* \(n, 6\), got \(4, 5\)"),
@@ -131,13 +131,13 @@ def test_a_model_that_cannot_be_is_refused(model: Any, options: Any, told: str) 
     ],
 )
 def test_inputs_labels_and_state_must_fit(
-    name: str, backend: str, inputs: Any, labels: Any, columns: int, told: str
+    name: str, backend: str, inputs: Any, labels: Any, columns: int, message: str
 ) -> None:
     model = MODELS[name][0](backend)
     arrays = {"inputs": np.zeros(inputs, np.int32), "labels": np.zeros(labels, int)}
     batch = SimpleNamespace(**arrays)
     carried = model.start(columns) if hasattr(model, "start") else {}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         loss_of(model, model.init(0), batch, carried)
 
 

@@ -68,7 +68,7 @@ def test_it_sums_over_the_kernels_places_and_its_gradients_are_those_of_the_plai
     expected = by_definition(*params.values(), **options)
     assert (y.dtype, y.shape) == (dtype, expected.shape)
     np.testing.assert_allclose(y, expected, rtol=0, atol=30 * TOLERANCE[dtype])
-    # In float64, and so is what flows back; gradients are of the value's dtype still.
+    # In float64, like the gradient that comes back; gradients still have the value's dtype.
     weights = rng.standard_normal(expected.shape)
 
     def loss(p: Any, function: Any, **others: Any) -> Any:
@@ -151,7 +151,7 @@ def test_moments_are_precise_in_float32_far_from_zero(backend: str) -> None:
 
 
 @on_every_backend
-def test_what_is_not_a_number_stays_so(backend: str) -> None:
+def test_nan_stays_nan(backend: str) -> None:
     x, scale, shift, _ = operands((2, 2, 2, 3)).values()
     x[0, 0, 0, 1] = np.nan
     y, _ = batch_norm(x, scale, shift, rectify=True, kernels=KERNELS[backend])
@@ -173,7 +173,7 @@ def test_moments_of_parts_combine_to_those_of_all(sizes: list[int], seed: int) -
     np.testing.assert_allclose(combined.variance, whole.var(0), atol=1e-12)
 
 
-def test_of_equal_largest_ones_the_first_gets_the_gradient() -> None:
+def test_the_first_of_equal_maxima_gets_the_gradient() -> None:
     _, grads = value_and_grad(lambda p: max_pool(p["x"], size=2, stride=2).sum())(
         {"x": np.zeros((1, 2, 2, 1))}
     )
@@ -181,7 +181,7 @@ def test_of_equal_largest_ones_the_first_gets_the_gradient() -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_maximum_does_not_hide_what_is_not_a_number(place: int) -> None:
+def test_a_maximum_does_not_hide_nan(place: int) -> None:
     x = np.arange(4.0)
     x[place] = np.nan
     assert np.isnan(max_pool(x.reshape(1, 2, 2, 1), size=2, stride=2)).all()

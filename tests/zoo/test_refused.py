@@ -1,7 +1,7 @@
-"""What does not fit together is refused by name, on every backend, before it is computed.
+"""Mismatched arguments are refused by name, on every backend, before the computation.
 
-Compiled kernels believe the shapes and the dtype that they are told. What NumPy stretches,
-or widens, they would read past the end, or take for other numbers.
+Compiled kernels trust shapes and dtypes. Where NumPy would broadcast or convert, they would
+read past the end or misread numbers.
 """
 
 import re
@@ -57,7 +57,7 @@ FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1
 
 @on_every_backend
 @pytest.mark.parametrize(
-    ("told", "layer", "arrays"),
+    ("message", "layer", "arrays"),
     [
         ("x must have shape (4, 2), got (4, 5)", dense, changed(DENSE, 0, zeros(4, 5))),
         ("bias must have shape (3,), got (1,)", dense, changed(DENSE, 2, zeros(1))),
@@ -83,15 +83,17 @@ FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1
         (f"scale {DTYPE}", batch_norm, changed(NORM, 1, WIDE)),
     ],
 )
-def test_unfit_operands_are_named(told: str, layer: Any, arrays: Any, backend: str) -> None:
-    error = TypeError if "dtype" in told else ValueError
-    with pytest.raises(error, match=re.escape(told)):
+def test_unfit_operands_are_named(
+    message: str, layer: Any, arrays: Any, backend: str
+) -> None:
+    error = TypeError if "dtype" in message else ValueError
+    with pytest.raises(error, match=re.escape(message)):
         layer(*arrays, kernels=find(backend))
 
 
 @on_every_backend
 @pytest.mark.parametrize(
-    ("labels", "error", "told"),
+    ("labels", "error", "message"),
     [
         *(
             (np.zeros(shape, int), ValueError, r"labels must have shape \(4,\), got ")
@@ -103,16 +105,16 @@ def test_unfit_operands_are_named(told: str, layer: Any, arrays: Any, backend: s
     ],
 )
 def test_labels_must_be_classes_one_for_each_row(
-    backend: str, labels: Any, error: type[Exception], told: str
+    backend: str, labels: Any, error: type[Exception], message: str
 ) -> None:
     kernels = find(backend)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         softmax_cross_entropy(zeros(4, 3), labels, kernels=kernels)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         dense_cross_entropy(*DENSE, labels, kernels=kernels)
     if labels.shape != (4,):
         for measure in (accuracy, lambda *given: top_accuracy(*given, 2)):
-            with pytest.raises(error, match=told):
+            with pytest.raises(error, match=message):
                 measure(zeros(4, 3), labels)
 
 

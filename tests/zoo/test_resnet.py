@@ -70,7 +70,7 @@ def test_the_named_networks_take_pictures_of_any_shape(network: Any) -> None:
     params = narrow.init(0)
     for shape in ((1, 8, 8), (1, 28, 28), (3, 33, 47)):
         model = replace(narrow, shape=shape)
-        # To draw all for each takes longer; but for the first kernel they are the same.
+        # Drawing all for each takes longer; only the first kernel differs.
         stem = {**params["stem"]}
         stem["kernel"] = np.repeat(stem["kernel"], shape[0], axis=2)
         x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)

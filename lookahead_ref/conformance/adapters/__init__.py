@@ -1,4 +1,4 @@
-"""Programs under test by name: the library's own ways, and public implementations."""
+"""Targets by name: the library's own interfaces, and public implementations."""
 
 import importlib
 import importlib.util
@@ -37,12 +37,12 @@ from lookahead_ref.trees import flatten
 
 
 def builtin() -> tuple[str, ...]:
-    """List ``pure``, every backend, and the public implementations that are installed."""
+    """List ``pure``, every backend, and the installed public implementations."""
     return ("pure", *names(), *(name for name, peer in PEERS.items() if peer.installed))
 
 
 def adapter(target: str) -> Callable[[], Adapter]:
-    """Find what makes a Python adapter: built in, ``module:Class`` or ``file.py:Class``."""
+    """Find a Python adapter: built in, ``module:Class`` or ``file.py:Class``."""
     place, colon, name = target.rpartition(":")
     if not colon:
         if target == "pure":
@@ -78,7 +78,7 @@ def adapter(target: str) -> Callable[[], Adapter]:
 
 
 def package(target: str) -> str:
-    """Return the package whose code is under test; empty for a file of the user's own."""
+    """Return the package under test; empty for a user's file."""
     if target in PEERS:
         return PEERS[target].needs[0]
     place = target.rpartition(":")[0]
@@ -86,7 +86,7 @@ def package(target: str) -> str:
 
 
 def check_name(target: str) -> None:
-    """Refuse a name of nothing that is built in, or of what is not installed."""
+    """Refuse an unknown name, or one that is not installed."""
     if target in PEERS:
         PEERS[target].require()
     elif ":" not in target and target not in (known := builtin()):
@@ -104,11 +104,11 @@ def check_name(target: str) -> None:
 class Peer:
     """A public implementation."""
 
-    package: str  # by the name it is installed by
+    package: str  # its name for pip
     repository: str  # on GitHub
     needs: tuple[str, ...]  # what its adapter imports
     place: str  # ``module:callable``, the module in this package
-    source: str = ""  # of what is no package
+    source: str = ""  # if not a package
 
     def missing(self) -> str | None:
         return next((n for n in self.needs if importlib.util.find_spec(n) is None), None)
@@ -127,12 +127,12 @@ class Peer:
         return f"{self.package} {self.source or version(self.package)}"
 
     def require(self) -> None:
-        """Raise a MissingExtraError where something is missing; import nothing."""
+        """Raise a MissingExtraError if something is missing; import nothing."""
         if (missing := self.missing()) is not None:
             raise MissingExtraError(missing, "peers", f"run the suite on {self.package}")
 
     def make(self) -> Callable[[], Any]:
-        """Import the adapter, and return what makes one."""
+        """Import the adapter's class or function."""
         module, _, name = self.place.partition(":")
         found = importlib.import_module(f"lookahead_ref.conformance.adapters.{module}")
         make: Callable[[], Any] = getattr(found, name)
@@ -214,7 +214,7 @@ def make_optimizer(setup: Setup) -> Optimizer:
 
 
 def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
-    """Give every parameter a gradient, as the library wants: no-gradient-is-zero."""
+    """Give every parameter a gradient, as the library needs: no-gradient-is-zero."""
     return {
         name: np.zeros_like(params[name]) if gradient is None else gradient
         for name, gradient in gradients.items()
@@ -224,8 +224,8 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
 def loss_and_grads(
     model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
 ) -> tuple[Any, Tensors, Tensors]:
-    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
-    # Autograd and the zoo are of no use to an optimizer's cases.
+    """Do as `ModelAdapter` says, with a model of the zoo on a backend."""
+    # Imported here, as cases of optimizers do not need them.
     from lookahead_ref.zoo import LSTM, MLP
 
     memory = load(backend)
@@ -316,7 +316,7 @@ class Pure:
         return self._setup.merged([one.evaluation_params(*own) for own in each])
 
     def snapshot(self) -> Any:
-        """Take the state: nothing ever changes it."""
+        """Take the state, which nothing changes."""
         return self._params, self._states
 
     def dump(self, snapshot: Any) -> bytes:
@@ -328,7 +328,7 @@ class Pure:
 
 @lru_cache
 def loaded(backend: str) -> Backend:
-    """Load a backend once: reading the entry points takes longer than a case."""
+    """Load a backend once, as reading entry points takes longer than a case."""
     return load(backend)
 
 
@@ -344,7 +344,7 @@ class Stepped:
     def start(self, setup: Setup) -> None:
         self._setup = setup
         optimizer: Any = make_optimizer(setup)
-        if setup.workers > 1:  # as in training: steppers that are cut in two
+        if setup.workers > 1:  # as in training: each in two halves
             optimizer = Worker(optimizer)
         params, *_ = setup.split(setup.params)
         self._steppers = [

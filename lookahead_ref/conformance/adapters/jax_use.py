@@ -1,7 +1,7 @@
 """The profile ``jax``: a Lookahead for Optax as its users run it.
 
-It is compiled, donated its own buffers, and saved; each time it must go the way that it
-goes uncompiled.
+Compiled, with donated buffers, and after saving, it must give the same weights as
+uncompiled.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def begun(make: Make) -> tuple[Any, Any]:
     """Return a step, and parameters with the state of the transformation."""
     transformation = make(optax.adam(0.1))
     params: Any = {"w": jnp.linspace(-2, 2, 6).reshape(2, 3), "b": jnp.ones(3)}
-    if make.target == "optax:lookahead":  # whose parameters are a pair
+    if make.target == "optax:lookahead":  # its parameters are a pair
         params = optax.LookaheadParams.init_synced(params)
 
     def step(number: Any, carried: Any) -> Any:
@@ -64,29 +64,31 @@ def compiled(make: Make) -> None:
         traced.append(number)
         return step(number, carried)
 
-    same(stepped(jax.jit(noted), carried)[0], make, "compiled it goes another way")
+    same(stepped(jax.jit(noted), carried)[0], make, "compiled, it gives other weights")
     if len(traced) > 2:
-        raise Wrong(f"{len(traced)} of {STEPS} steps are compiled anew")
+        raise Wrong(f"{len(traced)} of {STEPS} steps are compiled again")
 
 
-@CHECKS.enter(
-    "copy in init what the state begins with, phi above all: jnp.copy, not a name"
-)
+@CHECKS.enter("copy the initial state in init, phi above all: jnp.copy, not another name")
 def donated(make: Make) -> None:
     step, carried = begun(make)
     compiled = jax.jit(step, donate_argnums=1)
-    same(stepped(compiled, carried)[0], make, "donated its arguments it goes another way")
+    same(
+        stepped(compiled, carried)[0],
+        make,
+        "with donated arguments, it gives other weights",
+    )
 
 
-@CHECKS.enter("keep the shapes and types of the state as init makes them")
+@CHECKS.enter("keep the shapes and types that init gives the state")
 def scanned(make: Make) -> None:
     step, carried = begun(make)
     numbers = jnp.arange(STEPS, dtype="float32")
     ended, _ = jax.lax.scan(lambda c, n: (step(n, c), None), carried, numbers)
-    same(ended[0], make, "in lax.scan it goes another way")
+    same(ended[0], make, "in lax.scan, it gives other weights")
 
 
-@CHECKS.enter("have all that changes in the state, as arrays")
+@CHECKS.enter("keep everything that changes in the state, as arrays")
 def saved(make: Make) -> None:
     step, carried = begun(make)
     for number in range(SAVED):
@@ -95,10 +97,12 @@ def saved(make: Make) -> None:
     again, fresh = begun(make)
     loaded = jax.tree.unflatten(jax.tree.structure(fresh), map(jnp.asarray, kept))
     same(
-        stepped(again, loaded, SAVED)[0], make, "loaded from its leaves it goes another way"
+        stepped(again, loaded, SAVED)[0],
+        make,
+        "loaded from its leaves, it gives other weights",
     )
 
 
 def checked(target: str) -> list[Found]:
-    """Take a target through all checks."""
+    """Run all checks on a target."""
     return CHECKS.taken(lookahead_of(target))

@@ -1,7 +1,7 @@
 """The profile ``keras``: a Lookahead around Keras' optimizers as its users run it.
 
-Where a check is of an option of the inner optimizer, what must come of it is that optimizer
-itself, without a wrapper, and Algorithm 1 done by hand after every k updates.
+Checks of the inner optimizer's options compare with that optimizer alone, and Algorithm 1
+by hand after every k updates.
 """
 
 import tempfile
@@ -45,7 +45,7 @@ def network(make: Make, **compiled: Any) -> Any:
 
 
 def fitted(net: Any, times: int = 1) -> Any:
-    """Do four updates at a time, so that every second one ends inside of a cycle."""
+    """Do four updates at a time, so that every second time ends within a cycle."""
     x = np.linspace(-1, 1, 64, dtype="float32").reshape(16, 4)
     for _ in range(times):
         net.fit(x, np.sin(x.sum(1)), batch_size=4, shuffle=False, verbose=0)
@@ -54,9 +54,9 @@ def fitted(net: Any, times: int = 1) -> Any:
 
 @CHECKS.enter("choose by ops.where, count in a variable, and copy what is assigned")
 def compiled_and_donated(make: Make) -> None:
-    # On JAX `fit` donates the buffers: one that two variables share stops it.
+    # On JAX, `fit` donates the buffers, and fails if two variables share one.
     net, plain = (network(make, **how) for how in ({}, {"run_eagerly": True}))
-    says = "a compiled fit goes another way than one that is run eagerly"
+    says = "a compiled fit gives other weights than an eager one"
     same(fitted(net, 3).get_weights(), fitted(plain, 3).get_weights(), says)
 
 
@@ -69,11 +69,11 @@ def saved(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         net.save(path := Path(folder, "net.keras"))
         again = keras.models.load_model(path)
-    says = "a model that is loaded does not go on as it did"
+    says = "a loaded model does not continue as before"
     same(fitted(again, 2).get_weights(), fitted(net, 2).get_weights(), says)
 
 
-# Beside the optimizer itself.
+# Besides the optimizer itself.
 
 
 def went(optimizer: Any, period: int = 0, batches: int = STEPS) -> list[list[Any]]:
@@ -94,7 +94,7 @@ def went(optimizer: Any, period: int = 0, batches: int = STEPS) -> list[list[Any
 
 
 def as_by_hand(make: Make, says: str, build: Any, each: int = 1) -> None:
-    """Compare with the optimizer alone, of which an update takes so many batches."""
+    """Compare with the optimizer alone, which takes `each` batches per update."""
     expected = went(build(lambda inner: inner), each * K, each * STEPS)
     same(went(build(make), batches=each * STEPS)[-1], expected[-1], says)
 
@@ -107,24 +107,28 @@ def config(make: Make) -> None:
         optimizer = wrap(keras.optimizers.Adam(0.1, beta_1=0.5))
         return type(optimizer).from_config(optimizer.get_config())
 
-    as_by_hand(make, "made anew from its config it goes another way", again)
+    as_by_hand(make, "made again from its config, it gives other weights", again)
 
 
 @CHECKS.enter("let the inner optimizer see its schedule, at the count of its own updates")
 def schedule(make: Make) -> None:
     rate = keras.optimizers.schedules.ExponentialDecay(0.2, 2, 0.5)
-    says = "a LearningRateSchedule of the inner optimizer goes another way"
+    says = "with a LearningRateSchedule of the inner optimizer, the weights are wrong"
     as_by_hand(make, says, lambda wrap: wrap(SGD(learning_rate=rate)))
 
 
-@CHECKS.enter("have the rate in one place: what is set at the wrapper is the inner step's")
+@CHECKS.enter(
+    "keep the rate in one place, so that setting it at the wrapper changes the inner step's"
+)
 def learning_rate(make: Make) -> None:
     def slower(wrap: Any) -> Any:
         optimizer = wrap(SGD())
         optimizer.learning_rate = 0.01  # as callbacks do
         return optimizer
 
-    as_by_hand(make, "a learning rate set at the wrapper is not the inner step's", slower)
+    as_by_hand(
+        make, "a learning rate set at the wrapper does not reach the inner step", slower
+    )
 
 
 @CHECKS.enter("update by the inner optimizer's own apply, which clips")
@@ -140,10 +144,10 @@ def weight_decay(make: Make) -> None:
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         return optimizer
 
-    as_by_hand(make, "weight decay, or what is excluded from it, is not as set", excluding)
+    as_by_hand(make, "weight decay or its exclusions are not as set", excluding)
 
 
-@CHECKS.enter("count the updates of the inner optimizer: a batch that it keeps is none")
+@CHECKS.enter("count the updates of the inner optimizer, not batches that it accumulates")
 def accumulation(make: Make) -> None:
     says = "with gradient_accumulation_steps it does not synchronize every k updates"
     twice = {"gradient_accumulation_steps": 2}
@@ -160,5 +164,5 @@ def average(make: Make) -> None:
 
 
 def checked(target: str) -> list[Found]:
-    """Take a target through all checks."""
+    """Run all checks on a target."""
     return CHECKS.taken(lookahead_of(target))

@@ -1,4 +1,4 @@
-"""``optax.lookahead``, around what Optax composes its inner optimizers of."""
+"""``optax.lookahead``, around inner optimizers composed of Optax's parts."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ class Optax:
     """An adapter for ``optax.lookahead``."""
 
     def start(self, setup: Setup) -> None:
-        # A lookahead around another would take other parameters.
+        # Nested lookaheads would need other parameters.
         setup.only(inner_states=["maintain", "reset"])
         (level,) = setup.levels
-        # Without it JAX has no float64. This is a process of its own.
+        # JAX has no float64 by default. This is a separate process.
         jax.config.update("jax_enable_x64", True)
         self._transformation = optax.lookahead(
             _inner(setup.inner),
@@ -56,7 +56,7 @@ class Optax:
         return [_arrays(self._params.slow)]
 
     def slots(self) -> Mapping[str, Tensors]:
-        """Return the arrays of the inner state that have a name here."""
+        """Return the arrays of the inner state with known names."""
         return {
             _SLOTS[name]: _arrays(tree)
             for name, tree in _fields(self._state.fast_state)
@@ -68,7 +68,7 @@ class Optax:
         return _arrays(self._params.slow)
 
     def snapshot(self) -> Any:
-        """Take the state: nothing ever changes it."""
+        """Take the state, which nothing changes."""
         return self._params, self._state
 
     def dump(self, snapshot: Any) -> bytes:

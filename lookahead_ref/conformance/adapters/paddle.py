@@ -1,7 +1,7 @@
 """The LookAhead of PaddlePaddle, as its users use it.
 
-The inner optimizers are PaddlePaddle's own. A checkpoint is the state of the parameters, of
-the wrapper and, as the wrapper's leaves it out, of the inner optimizer.
+The inner optimizers are PaddlePaddle's own. A checkpoint is the state of the parameters,
+the wrapper and the inner optimizer, which the wrapper's state lacks.
 """
 
 import copy
@@ -44,7 +44,7 @@ class Paddle:
             )
             for name, array in setup.params.items()
         }
-        # What it makes for itself, of the learning rate too, has the default dtype.
+        # Its own tensors, including the learning rate, have the default dtype.
         paddle.set_default_dtype(str(next(iter(setup.params.values())).dtype))
         self._inner = _inner(setup.inner, list(self._params.values()))
         self._optimizer = paddle.incubate.LookAhead(
@@ -79,7 +79,7 @@ class Paddle:
         return {name: each for name, each in found.items() if each is not None}
 
     def evaluation(self) -> Tensors:
-        """Refuse: the package has nothing for it."""
+        """Refuse, as the package has no way."""
         raise UnsupportedError("there is nothing to evaluate the slow weights with")
 
     def snapshot(self) -> Any:

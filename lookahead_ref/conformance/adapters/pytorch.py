@@ -1,8 +1,8 @@
 """The Lookaheads and outer optimizers of packages for PyTorch, as their users use them.
 
-The inner optimizers are PyTorch's own. A checkpoint is `state_dict`, of the optimizer and
-of the parameters, kept in memory as PyTorch's documentation advises, by a deep copy, and
-written by ``torch.save``.
+The inner optimizers are PyTorch's own. A checkpoint is the `state_dict` of the optimizer
+and of the parameters, deep-copied, as PyTorch's documentation advises, and written by
+``torch.save``.
 """
 
 import copy
@@ -39,16 +39,16 @@ _SLOTS = {
 
 @dataclass
 class PyTorch:
-    """An adapter for a wrapper, and what tells the wrappers apart."""
+    """An adapter for a wrapper, with the differences between wrappers."""
 
     wrap: Callable[..., Any]
-    """From the inner optimizer and the Lookaheads asked for, outermost first, to it."""
+    """Makes it from the inner optimizer and the Lookaheads, the outermost first."""
     slow_of: Callable[[Any, Any, Any], Any]
-    """From wrapper, inner optimizer and parameter to its phi, None before there is one."""
+    """From wrapper, inner optimizer and parameter to its phi, or None."""
     evaluated: Callable[[Any], Any] | None = None
-    """A context in which the parameters are those to evaluate, if there is one."""
+    """A context in which the parameters are those to evaluate, if any."""
     inner_states: tuple[str, ...] = ("maintain",)
-    """What it can do with the inner optimizer's state."""
+    """Its treatments of the inner optimizer's state."""
     offers: tuple[str, ...] = ()
     nesting: bool = False
 
@@ -62,7 +62,7 @@ class PyTorch:
         self._optimizer = self.wrap(self._inner, *setup.levels)
         self._nested = len(setup.levels) > 1
         self._rate = setup.inner.learning_rate_at
-        # A wrapper may put others beside them, which nothing reads.
+        # A wrapper may add others, which nothing reads.
         self._slots = _SLOTS[setup.inner.rule]
         self._steps = 0
 
@@ -71,7 +71,7 @@ class PyTorch:
         for name, param in self._params.items():
             found = gradients[name]
             param.grad = None if found is None else torch.tensor(found)
-        # Around a model, as torchft and fairscale are, there is the inner optimizer alone.
+        # torchft and fairscale wrap a model, so only the inner optimizer has groups.
         for group in getattr(self._optimizer, "param_groups", self._inner.param_groups):
             group["lr"] = self._rate(self._steps)
         self._optimizer.step()
@@ -81,7 +81,7 @@ class PyTorch:
         return {name: _array(param) for name, param in self._params.items()}
 
     def slow(self) -> Sequence[Tensors]:
-        """Return phi, once there is one for every parameter; of several, none."""
+        """Return phi, once every parameter has one; none for nested Lookaheads."""
         found = {
             name: self.slow_of(self._optimizer, self._inner, param)
             for name, param in self._params.items()
@@ -116,7 +116,7 @@ class PyTorch:
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        # The states of some of these packages hold more than plain tensors.
+        # Some of these packages save more than plain tensors.
         params, saved, self._steps = torch.load(io.BytesIO(state), weights_only=False)
         with torch.no_grad():
             for name, param in self._params.items():
@@ -263,7 +263,7 @@ def constant(level: Level, rule: str) -> tuple[float, float]:
 class Snoo:
     """SNOO: b <- mu b + s, w <- w - eta (mu b + s), with s = w - theta, every k steps."""
 
-    # Written from arXiv 2510.15830, and from nobody's program.
+    # Written from arXiv 2510.15830 alone.
 
     def __init__(self, inner: Any, k: int, eta: float, mu: float) -> None:
         self.inner, self.k, self.eta, self.mu = inner, k, eta, mu
@@ -304,7 +304,7 @@ def snoo() -> PyTorch:
 
 
 class TorchFT:
-    """DiLoCo, or LocalSGD where alpha is 1, of one worker, and a schedule of its own."""
+    """DiLoCo, or LocalSGD if alpha is 1, of one worker, with its own schedule."""
 
     def __init__(self, inner: Any, level: Level) -> None:
         from torchft.local_sgd import DiLoCo, LocalSGD
@@ -313,7 +313,7 @@ class TorchFT:
         self.inner, self.level, self.syncs = inner, level, 0
         self.params = inner.param_groups[0]["params"]
         model = torch.nn.ParameterList(self.params)
-        # As torchft's own tests replace it: an allreduce of one worker changes nothing.
+        # Replaced as in torchft's own tests: an allreduce of one worker does nothing.
         manager = create_autospec(Manager)
         manager._use_async_quorum = False  # noqa: SLF001
         manager.current_step.return_value = 0
@@ -340,7 +340,7 @@ class TorchFT:
         self.inner.step()
 
     def slow(self, param: Any) -> Any:
-        """Return the weights that DiLoCo keeps; LocalSGD keeps none."""
+        """Return DiLoCo's slow weights; LocalSGD has none."""
         kept = self.save().get("original_parameters", {}).values()
         return dict(zip(self.params, kept, strict=False)).get(param)
 
@@ -361,7 +361,7 @@ def torchft() -> PyTorch:
 
 
 class FairScale:
-    """SlowMo of one worker, in float32; what waits for a GPU is left out."""
+    """SlowMo of one worker, in float32, without waiting for a GPU."""
 
     def __init__(self, inner: Any, level: Level) -> None:
         from fairscale.experimental.nn.data_parallel import SlowMoDistributedDataParallel

@@ -1,8 +1,8 @@
-"""The profile ``pytorch``: what PyTorch's users do with an optimizer beside its steps.
+"""The profile ``pytorch``: what PyTorch's users do with an optimizer besides its steps.
 
-Each check uses a Lookahead in one more way and compares it with itself, used plainly, to
-the bit: what is wrong with its steps is the golden suite's to say. A check is a function of
-what makes the Lookahead; it raises `Wrong`, or anything, where it fails.
+Each check uses a Lookahead in another way and compares it, bit for bit, with itself in
+plain use; the golden suite checks the steps. A check is a function of `Make`; it raises
+`Wrong`, or anything, if it fails.
 """
 
 import copy
@@ -38,7 +38,7 @@ RATE = 0.1
 CHECKS = Checks()
 
 
-# How a Lookahead is used plainly.
+# Plain use of a Lookahead.
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Run:
     optimizer: Any
 
     def gradients(self, step: int) -> None:
-        """Set them: of a quadratic, whose centre moves."""
+        """Set gradients of a quadratic with a moving centre."""
         for number, p in enumerate(self.params):
             p.grad = 0.5 * p.detach() - torch.sin(torch.ones_like(p) * (step + number))
 
@@ -65,7 +65,7 @@ class Run:
 
 
 def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Run:
-    """Begin anew; with rates each parameter has a group of its own."""
+    """Make a new run; with rates, each parameter has its own group."""
     values = torch.linspace(-2, 2, 6).reshape(2, 3), torch.ones(3)
     params = [torch.nn.Parameter(each.to(dtype)) for each in values]
     groups: list[Any] = params
@@ -121,7 +121,7 @@ def closure(make: Make) -> None:
         loss = run.optimizer.step(again)
         true(loss is not None, "step(closure) does not return the loss")
     true(calls == list(range(STEPS)), "step(closure) does not call the closure once a step")
-    same(run.weights(), expected, "step(closure) goes another way than step()")
+    same(run.weights(), expected, "step(closure) gives other weights than step()")
 
 
 @CHECKS.enter("pass set_to_none on to the inner optimizer")
@@ -135,30 +135,30 @@ def zero_grad(make: Make) -> None:
     true(all(p.grad is None for p in run.params), "zero_grad() does not set None")
 
 
-@CHECKS.enter("go over all groups, and leave each its own learning rate")
+@CHECKS.enter("step all groups, each with its own learning rate")
 def groups(make: Make) -> None:
     run, plain = begun(make, rates=(RATE, RATE)), begun(make)
-    same(run.steps(), plain.steps(), "two groups go another way than one")
+    same(run.steps(), plain.steps(), "two groups give other weights than one")
     (first, second), fast, slow = (
         begun(make, rates=rates).steps()
         for rates in ((0.1, 0.01), (0.1, 0.1), (0.01, 0.01))
     )
-    same([first, second], [fast[0], slow[1]], "a group has not its own learning rate")
+    same([first, second], [fast[0], slow[1]], "a group does not have its own learning rate")
 
 
-@CHECKS.enter("have k and alpha in one place: where a group has them, step by these")
+@CHECKS.enter("keep k and alpha in one place: if groups have them, use these")
 def groups_of_their_own(make: Make) -> None:
     def ended(*own: tuple[int, float]) -> list[Any]:
         run = begun(make, rates=(RATE, RATE))
         for group, numbers in zip(run.optimizer.param_groups, own, strict=True):
             if "" in (names := names_of(group)):
-                raise UnsupportedError("a group has no k and alpha of its own")
+                raise UnsupportedError("a group does not have its own k and alpha")
             group.update(zip(names, numbers, strict=True))
         return run.steps()
 
     usual, other = (K, ALPHA), (K - 1, ALPHA / 2)
     (first, last), (expected, unlike) = ended(usual, other), ended(usual, usual)
-    says = "a group does not step by its own k and alpha"
+    says = "a group does not use its own k and alpha"
     same([first, last], [expected, ended(other, other)[1]], says)
     true(not torch.equal(last, unlike), says)
 
@@ -179,9 +179,7 @@ def scheduler(make: Make) -> None:
     same(scheduled(run, run.optimizer), scheduled(other, other.inner), says)
 
 
-@CHECKS.enter(
-    "after load_state_dict take the inner optimizer's param_groups anew: it has others"
-)
+@CHECKS.enter("after load_state_dict, take the inner optimizer's new param_groups")
 def scheduler_after_loading(make: Make) -> None:
     saved, weights, _ = left(make)
     run, other = (restored(begun(make), saved, weights) for _ in range(2))
@@ -197,19 +195,19 @@ def scheduler_after_loading(make: Make) -> None:
 def state_dict(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
-    same(run.steps(SAVED), expected, "a run that is loaded does not go on as it did")
+    same(run.steps(SAVED), expected, "a loaded run does not continue as before")
 
 
-@CHECKS.enter("load over all that is there, phi and the count too")
+@CHECKS.enter("replace the whole state when loading, including phi and the count")
 def load_twice(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
     run.steps(SAVED)
-    says = "a state that is loaded a second time does not go on as at the first"
+    says = "a state loaded a second time does not continue as the first time"
     same(restored(run, saved, weights).steps(SAVED), expected, says)
 
 
-@CHECKS.enter("have nothing in state_dict but dicts, lists, numbers, strings and tensors")
+@CHECKS.enter("keep only dicts, lists, numbers, strings and tensors in state_dict")
 def weights_only(make: Make) -> None:
     buffer = io.BytesIO()
     torch.save(left(make)[0], buffer)
@@ -222,19 +220,21 @@ def copied(make: Make, clone: Callable[[Any], Any]) -> None:
     run.steps(0, SAVED)
     inner, params, optimizer = clone((run.inner, run.params, run.optimizer))
     got = Run(params, inner, optimizer).steps(SAVED)
-    same(run.steps(SAVED), begun(make).steps(), "the original is changed by its copy")
-    same(got, run.weights(), "the copy goes another way than its original")
+    same(run.steps(SAVED), begun(make).steps(), "the copy changes the original")
+    same(got, run.weights(), "the copy gives other weights than the original")
 
 
 COPIES = {"pickled": lambda it: pickle.loads(pickle.dumps(it)), "deepcopied": copy.deepcopy}
 for _name, _clone in COPIES.items():
     CHECKS.by_name[_name] = Check(
         partial(copied, clone=_clone),
-        "define __getstate__: that of torch.optim.Optimizer leaves out your own attributes",
+        "define __getstate__: torch.optim.Optimizer's omits your own attributes",
     )
 
 
-@CHECKS.enter("hand the group to the inner optimizer, and copy phi of what is new at once")
+@CHECKS.enter(
+    "pass the group to the inner optimizer, and copy phi of new parameters at once"
+)
 def add_param_group(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     run.steps(0, SAVED)
@@ -247,9 +247,14 @@ def add_param_group(make: Make) -> None:
         run.optimizer.step()
         inner.step()
     moved = 1 + ALPHA * (plain.detach() - 1)
-    same([added], [moved], "what was added is not where a synchronization puts it", 1e-6)
+    same(
+        [added],
+        [moved],
+        "a synchronization gives wrong weights to an added parameter",
+        1e-6,
+    )
     added.grad = None
-    same(run.steps(2 * K), expected, "the others go another way when one is added")
+    same(run.steps(2 * K), expected, "adding a parameter changes the weights of others")
 
 
 @CHECKS.enter(
@@ -265,7 +270,7 @@ def hooks(make: Make) -> None:
     true(seen == expected, "the hooks of a step are not called once each, by the wrapper")
 
 
-@CHECKS.enter("count in step alone: the scaler does not call it for a step that it skips")
+@CHECKS.enter("count only in step, which the scaler does not call when it skips")
 def grad_scaler(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1000)
@@ -276,7 +281,7 @@ def grad_scaler(make: Make) -> None:
             p.grad *= scale if step >= 0 else float("inf")
         scaler.step(run.optimizer)
         scaler.update()
-    same(run.weights(), expected, "a step that GradScaler skips leaves a trace")
+    same(run.weights(), expected, "a step that GradScaler skips changes something")
 
 
 def narrow(make: Make, dtype: Any) -> None:
@@ -284,19 +289,19 @@ def narrow(make: Make, dtype: Any) -> None:
     true(
         all(each.dtype == dtype for each in expected), f"{dtype} weights change their type"
     )
-    same(expected, begun(make).steps(), f"{dtype} weights go another way", within=0.1)
+    same(expected, begun(make).steps(), f"{dtype} weights are wrong", within=0.1)
     run = restored(begun(make, dtype), saved, weights)
-    same(run.steps(SAVED), expected, f"{dtype} weights that are loaded go another way")
+    same(run.steps(SAVED), expected, f"loaded {dtype} weights are wrong")
 
 
 for _name, _dtype in {"bfloat16": torch.bfloat16, "half": torch.float16}.items():
     CHECKS.by_name[_name] = Check(
         partial(narrow, dtype=_dtype),
-        "keep phi in the type of its parameter, and alpha a number of Python",
+        "keep phi in the dtype of its parameter, and alpha a Python number",
     )
 
 
-@CHECKS.enter("let nothing that changes from step to step be a constant of the traced step")
+@CHECKS.enter("nothing that changes between steps may be a constant of the traced step")
 def compiled(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     torch.compiler.reset()
@@ -304,12 +309,10 @@ def compiled(make: Make) -> None:
     for number in range(STEPS):
         run.gradients(number)
         step()
-    same(run.weights(), expected, "under torch.compile a step goes another way", 1e-6)
+    same(run.weights(), expected, "under torch.compile, a step gives other weights", 1e-6)
 
 
-@CHECKS.enter(
-    "change nothing that the processes do not agree on: all of them synchronize alike"
-)
+@CHECKS.enter("synchronize identically on all processes")
 def distributed(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", __name__, make.target, folder]
@@ -329,11 +332,11 @@ def distributed(make: Make) -> None:
             true(rank.returncode == 0, f"a rank fails: {said.strip().splitlines()[-1:]}")
         first, second, alone = torch.load(Path(folder, "seen"))
     same(first, second, "the two processes have different weights")
-    same(first, alone, "two processes go another way than one with all of the data", 1e-6)
+    same(first, alone, "two processes give other weights than one with all the data", 1e-6)
 
 
 def _rank(target: str, folder: str, rank: int) -> None:
-    """Be one of two processes; the first writes the weights of both, and of one alone."""
+    """Run one of two processes; the first writes the weights of both and of one alone."""
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
 
@@ -363,13 +366,13 @@ def _rank(target: str, folder: str, rank: int) -> None:
 
 
 def checked(target: str) -> list[Found]:
-    """Take a target through all checks."""
+    """Run all checks on a target."""
     make = lookahead_of(target)
     kind = type(begun(make).optimizer)
     step, by_name = kind.step, CHECKS.by_name
 
     def restore() -> None:
-        kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
+        kind.step = step  # PyTorch wraps it when copying, which later checks would see
 
     found = CHECKS.taken(make, restore)
     lost = any(each.name == "state-dict" and each.verdict == "fails" for each in found)
@@ -378,7 +381,7 @@ def checked(target: str) -> list[Found]:
         if "_hooks'" in each.says:
             return each._replace(fix=by_name["hooks"].fix)
         if lost and each.verdict == "fails" and each.name in ("bfloat16", "half"):
-            return each._replace(fix="fix state-dict first: this saves and loads too")
+            return each._replace(fix="fix state-dict first: this also saves and loads")
         return each
 
     return [with_cause(each) for each in found]

@@ -1,7 +1,6 @@
-"""Checks of how a Lookahead is used beside its steps, and what comes of them.
+"""Checks of the use of a Lookahead besides its steps.
 
-A check is a function of what makes a Lookahead; it raises `Wrong`, or anything, where that
-fails.
+A check is a function of `Make`; it raises `Wrong`, or anything, if it fails.
 """
 
 import inspect
@@ -12,7 +11,7 @@ from lookahead_ref.conformance.adapters import adapter
 from lookahead_ref.conformance.protocol import UnsupportedError
 
 K, ALPHA = 3, 0.5
-STEPS = 8  # two synchronizations, and two steps more
+STEPS = 8  # two synchronizations and two more steps
 SAVED = 4  # in the middle of a cycle
 
 Make = Any
@@ -20,18 +19,18 @@ Make = Any
 
 
 class Wrong(Exception):  # noqa: N818
-    """What fails, in a sentence."""
+    """A failure, described in a sentence."""
 
 
 class Check(NamedTuple):
-    """A way of use, and what to do where it fails."""
+    """A way of use, and how to fix it."""
 
     run: Callable[[Make], None]
     fix: str
 
 
 class Found(NamedTuple):
-    """What came of a check."""
+    """The result of a check."""
 
     name: str
     verdict: str
@@ -46,7 +45,7 @@ class Checks:
         self.by_name: dict[str, Check] = {}
 
     def enter(self, fix: str) -> Callable[[Callable[[Make], None]], Callable[[Make], None]]:
-        """Enter a function by its name."""
+        """Add a function by its name."""
 
         def entered(run: Callable[[Make], None]) -> Callable[[Make], None]:
             self.by_name[run.__name__.replace("_", "-")] = Check(run, fix)
@@ -55,7 +54,7 @@ class Checks:
         return entered
 
     def taken(self, make: Make, after: Callable[[], None] = lambda: None) -> list[Found]:
-        """Take what makes a Lookahead through all checks."""
+        """Run all checks."""
         results = []
         for name, each in self.by_name.items():
             found = Found(name, "passes")
@@ -65,7 +64,7 @@ class Checks:
                 found = Found(name, "not offered", str(error))
             except Wrong as error:
                 found = Found(name, "fails", str(error), each.fix)
-            # Whatever a class under test raises is a finding about it.
+            # Anything that the target raises is a finding.
             except Exception as error:
                 line = str(error).strip().partition("\n")[0]
                 said = f"raises {type(error).__name__}: {line}"
@@ -80,12 +79,12 @@ _ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate", "lookahead_alpha")
 
 
 def names_of(known: Container[str]) -> list[str]:
-    """Return what k and alpha are called there; what is not there is empty."""
+    """Return the names of k and alpha there, empty if missing."""
     return [next((name for name in each if name in known), "") for each in (_K, _ALPHA)]
 
 
 def lookahead_of(target: str) -> Make:
-    """Return what wraps an inner optimizer in a target: a class, or a function."""
+    """Return a function that wraps an inner optimizer in a target."""
     found: Any = adapter(target)
     known = inspect.signature(found).parameters
     names = names_of(known)

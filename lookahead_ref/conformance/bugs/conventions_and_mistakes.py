@@ -248,30 +248,6 @@ class SynchronizesFromKOn(Mistake, SimulatedLookahead):
         return new
 
 
-class CountsFromOneAgain(Mistake, SimulatedLookahead):
-    clause, place = "LA-3", "first"
-    says = "sets its count back to 1 at a synchronization, and not to 0"
-    breaks = "every cycle but the first is a step too short"
-    fix = "set the count back to 0"
-
-    def synchronize(self, theta: Tensors) -> Tensors:
-        new = super().synchronize(theta)
-        self.cycle_step = 1
-        return new
-
-
-class LaterCyclesOneMore(Mistake, SimulatedLookahead):
-    clause, place = "LA-3", "first"
-    says = "synchronizes after step k, and every k + 1 steps from there"
-    breaks = "every cycle but the first is a step too long"
-    fix = "set the count back to 0 where the step has been counted, not before"
-
-    def synchronize(self, theta: Tensors) -> Tensors:
-        new = super().synchronize(theta)
-        self.cycle_step = -1
-        return new
-
-
 class OuterUpdateBackwards(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "outer", ("alpha",)
     says = "moves phi away from theta: it has a sign or a difference the wrong way round"
@@ -446,48 +422,12 @@ class ShowsFastForSlow(Mistake, SimulatedProgram):
         return theta
 
 
-class VelocityNotKept(Mistake, SimulatedInner):
-    clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
-    says = "does not keep the velocity from one step to the next"
-    breaks = "this is SGD: momentum does nothing"
-    fix = "keep the velocity where the next step finds it"
-    given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
-
-
 class NesterovUnasked(Mistake, SimulatedInner):
     clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
     says = "does Nesterov's momentum though heavy ball was asked for"
     breaks = "the gradient's weight in the update is 1 + mu, not 1"
     fix = "use the velocity for the update"
     given = {"rule": lambda _: oracle.nesterov}
-
-
-class MomentumFixed(Mistake, SimulatedInner):
-    clause, place, needs = "IN-6", "fixed", ("velocity",)
-    says = "takes 0.9 for momentum, whatever momentum is"
-    breaks = "momentum cannot be tuned"
-    fix = "hand the hyperparameters through to the inner optimizer"
-    given = {"h": lambda self: {**self.h, "momentum": self.arithmetic.number(0.9)}}
-
-
-class SlotsNotKept(Mistake, SimulatedInner):
-    clause, place, needs = "IN-2", "slots", ("slots",)
-    says = "writes no slots back: they stay zeros"
-    breaks = "momentum and moments do nothing"
-    fix = "keep the slots where the next step finds them"
-
-    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        zeros, new = self.slots, super().step(theta, grads)
-        self.slots = zeros
-        return new
-
-
-class EpsilonIgnored(Mistake, SimulatedInner):
-    clause, place, needs = "IN-11", "epsilon", ("adam",)
-    says = "takes 0 for epsilon"
-    breaks = "gradients near zero make steps of full size, and zero by zero is no number"
-    fix = "add epsilon to the root"
-    given = {"h": lambda self: {**self.h, "epsilon": self.arithmetic.number(0.0)}}
 
 
 class AdamBetasSwapped(Mistake, SimulatedInner):

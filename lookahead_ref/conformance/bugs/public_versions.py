@@ -273,18 +273,6 @@ class OnlyFirstBytesReset(Mistake, SlotsNotReset):
         return [[next(numbers) for _ in xs] for xs in tensors]
 
 
-class CountResetUnasked(Mistake, SimulatedLookahead):
-    clause, place, needs = "LA-15", "count", ("adam",)
-    says = "counts from the last synchronization on for Adam's bias correction"
-    breaks = "settled moments are inflated at the beginning of every cycle"
-    fix = "let the count run on unless the slots are reset with it"
-
-    def synchronize(self, theta: Tensors) -> Tensors:
-        new = super().synchronize(theta)
-        self.innermost.count = [0] * len(theta)
-        return new
-
-
 class CountInterpolated(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-15", "interpolated_count", ("interpolate", "adam")
     says = "interpolates the count that Adam's bias correction uses like a slot"
@@ -363,17 +351,6 @@ class OuterSyncFirst(Mistake, SimulatedLookahead):
         return theta
 
 
-class OuterSyncRestartsCycle(Mistake, SimulatedLookahead):
-    clause, place, needs = "LA-17", "restart", ("nested",)
-    says = "sets the step counter within back to 0 at an outer synchronization"
-    breaks = "the inner period begins anew with every outer one"
-    fix = "leave the counter alone, unless the inner state is reset"
-
-    def follow(self, phi: Tensors) -> None:
-        super().follow(phi)
-        self.cycle_step = 0
-
-
 class EvaluationCounts(Mistake, SimulatedProgram):
     clause, place, needs = "LA-29", "evaluation", ("evaluate",)
     says = "counts an evaluation as a step"
@@ -387,14 +364,6 @@ class EvaluationCounts(Mistake, SimulatedProgram):
 
 
 # Clocks and counts.
-
-
-class AlphaOneAhead(Mistake, SimulatedLookahead):
-    clause, place, needs = "LA-16", "alpha", ("alphas",)
-    says = "asks alpha's schedule for synchronization 1 at the first one"
-    breaks = "a schedule of alpha comes a synchronization early"
-    fix = "the schedule sees 0 at the first synchronization"
-    given = {"alpha": lambda self: self.alpha[1:] or self.alpha}
 
 
 class AlphaOneBehind(Mistake, SimulatedLookahead):
@@ -429,18 +398,6 @@ class ScheduleRepeats(Mistake, SimulatedInner):
     given = {"learning_rate": lambda self: self.learning_rate * 99}
 
 
-class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
-    clause, place, needs = "LA-14", "rate", ("rates",)
-    says = "restarts the learning rate's schedule at every synchronization"
-    breaks = "warm-up repeats every k steps, and decay never comes"
-    fix = "leave the schedule's clock alone at a synchronization"
-
-    def synchronize(self, theta: Tensors) -> Tensors:
-        new = super().synchronize(theta)
-        self.innermost.clock = 0
-        return new
-
-
 class AdagradStartsAboveZero(Mistake, SimulatedInner):
     clause, place, needs = "IN-2", "slots", ("adagrad",)
     says = "starts AdaGrad's sum of squares at 0.1"
@@ -467,19 +424,6 @@ class DecayTwice(Mistake, SimulatedInner):
     breaks = "the regularization is twice what was tuned"
     fix = "leave weight decay to the inner optimizer alone"
     given = {"h": lambda self: {**self.h, "weight_decay": 2 * self.h["weight_decay"]}}
-
-
-class DecayBackwards(Mistake, SimulatedInner):
-    clause, place, needs = "IN-4", "decay", ("decoupled",)
-    says = "lets weights grow by decoupled decay: it has a sign the wrong way round"
-    breaks = "the larger a weight, the faster it grows"
-    fix = "decay goes against the weights: g + lambda theta"
-    given = {"h": lambda self: {**self.h, "weight_decay": -self.h["weight_decay"]}}
-
-
-class CoupledDecayBackwards(DecayBackwards):
-    clause, place, needs = "IN-3", "l2", ("l2",)
-    says = "subtracts weight decay from the gradient, and does not add it"
 
 
 class DecayFromPhi(Mistake, SimulatedLookahead):
@@ -526,17 +470,6 @@ class NestedPhiAliased(Mistake, SimulatedLookahead):
     def synchronize(self, theta: Tensors) -> Tensors:
         self.tied = True
         return super().synchronize(theta)
-
-
-class DecayUnasked(Mistake, SimulatedInner):
-    clause, place, needs = "LA-27", "decay", ("adam", "none")
-    says = "decays the weights by 0.01 though no weight decay was asked for"
-    breaks = "a regularizer that nobody tuned; the default of PyTorch's AdamW"
-    fix = "hand weight decay through to the inner optimizer where it is 0, too"
-    given = {
-        "decay_kind": lambda _: "decoupled",
-        "h": lambda self: {**self.h, "weight_decay": self.arithmetic.number(0.01)},
-    }
 
 
 # Numbers on their way in and out.

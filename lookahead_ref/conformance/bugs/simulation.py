@@ -95,6 +95,8 @@ class Edit(Bug):
     rank: ClassVar[int]  # how far it is from plain
     title: ClassVar[str]  # of the function that it changes
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
+    fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
+    """It with a constant, which is to be found from what was observed."""
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
@@ -146,6 +148,7 @@ class Rule(oracle.OracleInner):
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
         super().__init__(case, theta, arithmetic)
         self.case = case
+        self.made_anew = True
         _take(self)
 
 
@@ -174,10 +177,11 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
         self.made_anew = True  # and not from a saved state
+        self.number = 0  # of a worker
         # Which tensors have no phi yet in a program that captures it late.
         self.lacking = [True] * len(theta)
         _take(self)
-        self.cycle_step = self.first_count()
+        self.cycle_step += self.first_count()
 
     @property
     def innermost(self) -> Any:
@@ -259,13 +263,18 @@ class SimulatedLookahead(oracle.OracleLookahead):
     def restart(self, theta: Tensors) -> None:
         """Be reset by a Lookahead around this one."""
         super().restart(theta)
-        self.cycle_step = self.first_count()
+        self.cycle_step += self.first_count()
 
 
 class SimulatedWorkers(oracle.OracleWorkers):
     """The workers."""
 
     workers: Sequence[SimulatedLookahead]
+
+    def __init__(self, workers: Sequence[Any]) -> None:
+        super().__init__(workers)
+        for number, each in enumerate(workers):
+            each.number = number
 
     def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
         each = zip(self.workers, super().synchronize(thetas), strict=True)
@@ -294,7 +303,7 @@ def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[A
 State = list[dict[str, Any]]
 """What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
-_COUNTS = (
+COUNTS = (
     "cycle_step",
     "synchronized",
     "syncs",
@@ -304,7 +313,7 @@ _COUNTS = (
     "own_steps",
     "lacking",
 )
-_ARRAYS = ("phi", "slots", "anchor")
+ARRAYS = ("phi", "slots", "anchor")
 
 
 class SimulatedProgram:
@@ -370,10 +379,10 @@ class SimulatedProgram:
             if t + 1 in self.case.get("evaluate_after", ()):
                 evaluations[t + 1], theta = self.evaluate(levels[0], theta)
             if t + 1 == self.case.get("save_after"):
-                taken = _state(levels, theta)
+                taken = state_of(levels, theta)
         if taken is None:
             return Run(steps, [], evaluations)
-        state = self.saved(taken, _state(levels, theta))
+        state = self.saved(taken, state_of(levels, theta))
         _, levels = self.start()
         theta = self.restore(levels, state)
         resumed = []
@@ -424,8 +433,9 @@ def parts_of(levels: list[Any]) -> list[Any]:
     return [*lookaheads, *inner, *outer]
 
 
-def _state(levels: list[Any], theta: Tensors) -> State:
-    kept = (*_COUNTS, *_ARRAYS)
+def state_of(levels: list[Any], theta: Tensors) -> State:
+    """Take the state."""
+    kept = (*COUNTS, *ARRAYS)
     # Counts of tensors are lists, which are changed in place; arrays never are.
     state = [
         {
@@ -439,7 +449,7 @@ def _state(levels: list[Any], theta: Tensors) -> State:
 
 
 def arrays_of(state: State) -> State:
-    return [{n: v for n, v in each.items() if n not in _COUNTS} for each in state]
+    return [{n: v for n, v in each.items() if n not in COUNTS} for each in state]
 
 
 @lru_cache(maxsize=4096)

@@ -64,7 +64,6 @@ def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
         data=request.data or settings.data,
         epochs=request.epochs or settings.epochs,
         learning_rate=request.learning_rate or settings.learning_rate,
-        backend=request.base.backend,
         **evaluation(request.base),
     )
 
@@ -129,6 +128,7 @@ def shown(
     measured = _MEASURED.get(kind, "validation examples, held out from training")
     if settings.evaluated == "test":
         measured = "the test examples; none are held out from training"
+    parts = f", in {settings.accumulate} parts" if settings.accumulate > 1 else ""
     read = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     sizes = {"resized to": settings.resize, "cropped to": settings.crop}
     if sized := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
@@ -141,7 +141,7 @@ def shown(
         "Data": named(settings.data),
         **read,
         "Epochs": str(settings.epochs),
-        "Batch size": str(settings.batch_size),
+        "Batch size": str(settings.batch_size) + parts,
         "Schedule": _SCHEDULES.get(settings.schedule, settings.schedule),
         "Learning rate": rate,
         "k and alpha": "; ".join(pairs),

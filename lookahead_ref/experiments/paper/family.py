@@ -43,7 +43,6 @@ def plan(request: ReproduceSettings) -> Plan:
         _BASE,
         data=request.data or _BASE.data,
         epochs=request.epochs or _BASE.epochs,
-        backend=request.base.backend,
         **{**evaluation(request.base), "evaluate_train": bool(request.base.evaluate_train)},
     )
     arms = []

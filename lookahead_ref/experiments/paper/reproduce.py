@@ -9,14 +9,9 @@ from typing import Protocol, cast
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.estimate import epochs_within
+from lookahead_ref.experiments.options import command, options
 from lookahead_ref.experiments.report import Findings, Job
-from lookahead_ref.experiments.settings import (
-    SIZES,
-    ReproduceSettings,
-    TrainSettings,
-    command,
-    options,
-)
+from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
@@ -46,7 +41,7 @@ _UNUSED: Mapping[str, Mapping[str, str]] = {
 """Options that one of them does not use, and why."""
 
 CHOSEN = "chosen.json"
-"""The file of a folder that says what was chosen for a budget."""
+"""The file in a folder with the settings chosen for a budget."""
 
 _FORMAT = "lookahead-ref choice"
 _OBJECT = {"type": "object"}
@@ -119,7 +114,7 @@ def fitted(
 
 
 def _chosen(folder: Path | None, asked: ReproduceSettings) -> ReproduceSettings | None:
-    """Return what was chosen for the same request when a folder was begun."""
+    """Return the settings chosen for the same request when a folder was begun."""
     if folder is None or not (folder / CHOSEN).exists():
         return None
     found = read_sealed(folder / CHOSEN, _FORMAT, asked=_OBJECT, settings=_OBJECT)

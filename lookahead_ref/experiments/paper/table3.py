@@ -75,7 +75,6 @@ def plan(request: ReproduceSettings) -> Plan:
         base,
         data=request.data or base.data,
         epochs=request.epochs or base.epochs,
-        backend=request.base.backend,
         **evaluation(request.base),
         k=5,
         alpha=0.5,

@@ -97,7 +97,9 @@ class Walk:
     def visits(self, first: int, last: int) -> Iterator[Visit]:
         """Train, and yield the weights after each update from first to last."""
         state, place = self._state, self._placement
-        gradient = gradients(self._prepared.model, state, self._prepared.batch_size)
+        prepared = self._prepared
+        split = prepared.settings.accumulate
+        gradient = gradients(prepared.model, state, prepared.batch_size, split)
         params = state.stepper.params
         inner = la.Stepper(self._optimizer.inner, params, backend=place.backend)
         names = inner.state_dict().keys()

@@ -35,7 +35,15 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            x, marks=[pytest.mark.slow] if x in ("horizon", "outer", "rate") else []
+        )
+        for x in NAMES
+    ],
+)
 def test_a_command_writes_the_picture_twice_and_its_numbers(name: str, here: Path) -> None:
     done = succeeded(f"theory {name} {QUICK[name]} --output out")
     folder = here / "out"
@@ -55,16 +63,16 @@ def test_a_command_writes_the_picture_twice_and_its_numbers(name: str, here: Pat
     assert " ".join(done.stdout.split()).startswith(module.summary(numbers))
 
 
-def test_the_numbers_that_are_written_make_the_picture_and_json_says_where_they_are(
+def test_the_written_numbers_make_the_picture_and_json_names_the_files(
     here: Path,
 ) -> None:
-    told = json.loads(succeeded("theory alpha --json").stdout)
-    assert told["folder"].startswith("runs")
-    assert told["summary"].startswith("alpha* = 0.68")
-    numbers = json.loads(Path(told["json"]).read_text(encoding="utf-8"))
+    message = json.loads(succeeded("theory alpha --json").stdout)
+    assert message["folder"].startswith("runs")
+    assert message["summary"].startswith("alpha* = 0.68")
+    numbers = json.loads(Path(message["json"]).read_text(encoding="utf-8"))
     save(here, "alpha", alpha.draw, numbers)
     for kind in ("png", "svg", "json"):
-        assert (here / f"alpha.{kind}").read_bytes() == Path(told[kind]).read_bytes()
+        assert (here / f"alpha.{kind}").read_bytes() == Path(message[kind]).read_bytes()
 
 
 def test_the_line_is_that_of_a_cycle_of_lookahead() -> None:
@@ -141,8 +149,8 @@ def test_an_outer_optimizer_with_momentum_is_never_worse_than_lookahead() -> Non
         assert np.all(losses <= 1.001 * of_lookahead)
         assert np.all(losses >= numbers["least_excess_loss"])
         assert losses[-1] < 0.6 * of_lookahead[-1]
-    told = outer.summary(numbers)
-    assert "descent and ascent 12.03, Lookahead, α = 0.5 0.1518" in told
+    message = outer.summary(numbers)
+    assert "descent and ascent 12.03, Lookahead, α = 0.5 0.1518" in message
 
 
 @pytest.mark.parametrize("compute", [variance.compute, horizon.compute])

@@ -1,0 +1,205 @@
+"""Edits under a condition, and edits of some tensors alone."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs import simulation
+from lookahead_ref.conformance.bugs.simulation import (
+    Edit,
+    SimulatedInner,
+    SimulatedLookahead,
+    SimulatedProgram,
+)
+from lookahead_ref.conformance.edits.grammar import OF_LOOKAHEAD, OF_RULES
+
+
+@dataclass(frozen=True)
+class When:
+    """A condition under which alone an edit takes effect."""
+
+    words: str
+    holds: Callable[[Any], bool]  # of a Lookahead, of an optimizer or, in a rule, of t
+    of: Any = SimulatedLookahead
+    needs: tuple[str, ...] = ()
+
+
+def _nests(level: Any) -> bool:
+    return isinstance(level.inner, SimulatedLookahead)
+
+
+_CONDITIONS = (
+    When("after a state is loaded", lambda x: not x.made_anew, needs=("save",)),
+    When("from the second cycle on", lambda x: x.syncs > 0),
+    When("in the first cycle", lambda x: x.syncs == 0),
+    When("where the inner optimizer keeps no slots", lambda x: not x.slots, needs=("sgd",)),
+    When("in the outermost Lookahead", _nests, needs=("nested",)),
+    When("in a Lookahead within", lambda x: not _nests(x), needs=("nested",)),
+    When("in the first worker", lambda x: x.number == 0, needs=("workers",)),
+    When("in all workers but the first", lambda x: x.number > 0, needs=("workers",)),
+    When("if it maintains", lambda x: x.inner_state == "maintain", needs=("maintain",)),
+    When("if it resets", lambda x: x.inner_state == "reset", needs=("reset",)),
+    When(
+        *("if it interpolates", lambda x: x.inner_state == "interpolate"),
+        needs=("interpolate",),
+    ),
+    When("after a state is loaded", lambda x: not x.made_anew, SimulatedInner, ("save",)),
+    When("from the second step on", lambda x: x.clock > 0, SimulatedInner),
+    When("in the first step", lambda x: x.clock == 0, SimulatedInner),
+    When("from the second step on", lambda x: x.clock > 1, "element"),
+    When("in the first step", lambda x: x.clock == 1, "element"),
+    When("from the second update on", lambda t: t > 1, None),
+    When("in the first update", lambda t: t == 1, None),
+)
+
+
+def only(edit: type[Edit], when: When) -> type[Edit]:
+    """Return an edit that takes effect under a condition alone."""
+    parts = {}
+    for base, part in edit.parts.items():
+        origin: Any = part.__bases__[0]
+        own = {}
+        for name, made in vars(part).items():
+            if name == "rules" and when.of is None:
+                own[name] = {
+                    each: (_either(when.holds, rule, origin.rules[each][0], 1), slots)
+                    for each, (rule, slots) in made.items()
+                }
+            elif name == "rules":
+                own |= {name: made, "step": _ruled(when.holds, made, origin.step)}
+            elif not name.startswith("__"):
+                own[name] = _either(when.holds, made, vars(origin)[name], 0)
+        parts[base] = type(part.__name__, (origin,), own)
+    return _made(
+        edit,
+        says=f"{edit.says}, {when.words}",
+        needs=(*edit.needs, *when.needs),
+        parts=parts,
+        rank=edit.rank + 3,
+    )
+
+
+def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> Any:
+    def function(*arguments: Any) -> Any:
+        return (edited if holds(arguments[of]) else right)(*arguments)
+
+    return function
+
+
+# Which tensors an edit is of, in cases that have several.
+
+WHICH: dict[str, tuple[str, Callable[[list[Any]], list[bool]]]] = {
+    "of the first parameter alone": ("several", lambda s: [i == 0 for i in range(len(s))]),
+    "of all parameters but the first": (
+        "several",
+        lambda s: [i > 0 for i in range(len(s))],
+    ),
+    "of matrices alone": ("matrix", lambda s: [len(shape) > 1 for shape in s]),
+    "of vectors and scalars alone": ("several", lambda s: [len(shape) < 2 for shape in s]),
+}
+PARTED = ("synchronize", "follow", "step", "restart", "evaluate")
+
+
+def of_some(edit: type[Edit], words: str) -> type[Edit]:
+    """Return an edit that is of some tensors alone."""
+    need, chosen = WHICH[words]
+    parts = {}
+    for base, part in edit.parts.items():
+        origin: Any = part.__bases__[0]
+        own = {
+            name: _picking(chosen, made, getattr(origin, name))
+            for name, made in vars(part).items()
+            if not name.startswith("__")
+        }
+        parts[base] = type(part.__name__, (origin,), own)
+    return _made(
+        edit,
+        says=f"{edit.says}, {words}",
+        needs=(*edit.needs, need),
+        parts=parts,
+        rank=edit.rank + 2,
+    )
+
+
+def _picking(chosen: Callable[[list[Any]], list[bool]], edited: Any, right: Any) -> Any:
+    def function(this: Any, *arguments: Any) -> Any:
+        level = arguments[0] if isinstance(this, SimulatedProgram) else this
+        holders = _holders(level)
+        before = [_copied(each) for each in holders]
+        given = edited(this, *arguments)
+        after = [_copied(each) for each in holders]
+        for each, kept in zip(holders, before, strict=True):
+            vars(each).update(kept)
+        new = right(this, *arguments)
+        case = holders[-1].case
+        shapes = [each["shape"] for each in case["params"]]
+        which = chosen(shapes[: len(shapes) // case.get("workers", 1)])
+        for each, found in zip(holders, after, strict=True):
+            vars(each).update(
+                {
+                    name: mixed(which, found[name], kept)
+                    for name, kept in _copied(each).items()
+                }
+            )
+        return mixed(which, given, new)
+
+    return function
+
+
+def _holders(level: Any) -> list[Any]:
+    """Return what holds state: Lookaheads, outer optimizers and, last, the inner one."""
+    if not isinstance(level, SimulatedLookahead):
+        return [level]
+    return [level, *([level.outer] if level.outer else ()), *_holders(level.inner)]
+
+
+def _copied(holder: Any) -> dict[str, Any]:
+    kept = (*simulation.COUNTS, *simulation.ARRAYS)
+    return {
+        n: list(v) if isinstance(v, list) else v
+        for n, v in vars(holder).items()
+        if n in kept
+    }
+
+
+def mixed(which: list[bool], these: Any, others: Any) -> Any:
+    if isinstance(these, dict):
+        return {n: mixed(which, each, others[n]) for n, each in these.items()}
+    if isinstance(these, tuple):
+        return tuple(mixed(which, *each) for each in zip(these, others, strict=True))
+    if isinstance(these, list):
+        return simulation.picked(which, these, others)
+    return others
+
+
+def _ruled(holds: Callable[[Any], bool], rules: Any, step: Any) -> Any:
+    right = {rule: oracle.RULES[name][0] for name, (rule, _) in rules.items()}
+
+    def function(this: Any, *arguments: Any) -> Any:
+        edited = this.rule
+        if not holds(this):
+            this.rule = right[edited]
+        new = step(this, *arguments)
+        this.rule = edited
+        return new
+
+    return function
+
+
+def _made(edit: type[Edit], **attributes: Any) -> type[Edit]:
+    made: Any = type("Edit", (edit,), attributes)
+    made.name = edit.name
+    found: type[Edit] = made
+    return found
+
+
+def conditions(edit: type[Edit]) -> Iterator[When]:
+    base = next(iter(edit.parts))
+    if edit.title.endswith("__init__") or not issubclass(base, (*OF_LOOKAHEAD, *OF_RULES)):
+        return
+    places: tuple[Any, ...] = (SimulatedLookahead,)
+    if base is not SimulatedLookahead:
+        places = ("element",) if edit.title.endswith("element") else (SimulatedInner,)
+        places += () if "." in edit.title else (None,)
+    yield from (each for each in _CONDITIONS if each.of in places)

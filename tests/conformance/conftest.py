@@ -1,0 +1,12 @@
+"""What holds for every test of the golden suite."""
+
+import pytest
+
+from lookahead_ref.conformance import diagnosis
+
+
+@pytest.fixture(autouse=True)
+def no_edits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the search for edits, which takes seconds, to the tests of them."""
+    if request.path.stem != "test_edits":
+        monkeypatch.setattr(diagnosis, "edits_for", lambda case: [])
