@@ -1,4 +1,4 @@
-"""Models and their data, also as the documentation of PyTorch and of JAX would write them."""
+"""Models and their data, also as the documentation of PyTorch and JAX would have them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
