@@ -180,7 +180,7 @@ class AWDLSTMWork:
     vocabulary: int = 10_000
     length: int = 70
     batch: int = 20
-    steps: int = 6
+    steps: int = 4
 
     def model(self, backend: str) -> Any:
         return AWDLSTM(self.vocabulary, self.hidden, embedding=self.width, backend=backend)
