@@ -35,6 +35,8 @@ MODELS = {
     ("awd-lstm", "numpy"): 1.5,
     ("awd-lstm", "numba"): 1.0,
 }
+RUNS = {"mlp": 0.85, "lstm": 0.9, "awd-lstm": 1.0, "resnet18": 0.95, "resnet32": 1.0}
+"""With numba; with numpy it is 1.5 for all."""
 SHORT = {
     "A step of Adam over the 25.6 million parameters of a ResNet-50": (
         *("step.Step.track_seconds", "resnet-50", "adam", None),
@@ -98,6 +100,14 @@ RATIOS = {
     "models.BesidePyTorch.track_ratio": (
         "Training steps of models, divided by PyTorch's",
         ("model", "backend"),
+    ),
+    "runs.Beside.track_ratio": (
+        "Whole runs of training: batches, clipping and updates",
+        ("model", "backend", "ours, of the time of"),
+    ),
+    "runs.Memory.track_ratio": (
+        "Memory that a whole run adds with numba, divided by PyTorch's",
+        ("model",),
     ),
     "workers.Synchronization.track_ratio": (
         "A synchronization of two ranks, beside an allreduce as large and the outer step",
@@ -199,6 +209,10 @@ def judged(row: Row) -> Iterator[Row]:
             yield replace(row, most=1.0)
         case "models.BesidePyTorch.track_ratio", key:
             yield replace(row, most=MODELS.get(key, 2.0))
+        case "runs.Beside.track_ratio", (model, backend, "PyTorch"):
+            yield replace(row, most=RUNS[model] if backend == "numba" else 1.5)
+        case "runs.Memory.track_ratio", _:
+            yield replace(row, most=1.0)
         case "workers.Synchronization.track_ratio", (_, "ordered"):
             yield replace(row, most=1.15)
         case _:

@@ -151,12 +151,14 @@ class Beside:
 
     setup_cache.timeout = 3600
 
-    def track_ratio(self, cache, model, backend, other):
+    def setup(self, cache, model, backend, other):
         names = ("jax",) if other == "JAX, jit" else ("fused", "foreach")
-        others = [cache[model][name] for name in names if name in cache[model]]
-        if not others:
+        self.others = [cache[model][name] for name in names if name in cache[model]]
+        if not self.others:
             raise NotImplementedError(f"{other} is not installed, or has no such model")
-        return ratios(cache[model][backend], fastest(others))
+
+    def track_ratio(self, cache, model, backend, other):
+        return ratios(cache[model][backend], fastest(self.others))
 
 
 def resident(what: str) -> float:
