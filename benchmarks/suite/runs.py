@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lookahead_ref.training import StepTaken, train
 
 from . import settings
 from .models import LEARNING_RATE, loss_of
-from .turns import fastest, ratios, samples
+from .turns import fastest, ratios
 from .works import WORKS
 
 CLIP = 0.25
@@ -188,11 +189,15 @@ class Memory:
     unit = "ratio"
     timeout = 600
 
-    def track_ratio(self, model):
+    def setup(self, model):
         if sys.platform != "linux":
             raise NotImplementedError("the peak is read from Linux's /proc")
+        if find_spec("torch") is None:
+            raise NotImplementedError("PyTorch is not installed")
+
+    def track_ratio(self, model):
         ours, theirs = (measured_anew(model, side) for side in ("ours", "PyTorch"))
-        return samples([ours / theirs])
+        return ours / theirs
 
 
 def measured_anew(model: str, side: str) -> float:

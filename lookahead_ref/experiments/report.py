@@ -213,23 +213,21 @@ def _html(
 
 def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture:
     """Make the picture of training loss and validation accuracy or loss."""
-    panels, of = [training_panel(outcomes)], outcomes[0].arm.settings.evaluated
-    if outcomes[0].of_text:
-        losses = curves(outcomes, "validation_loss")
-        limits = plots.late_limits(losses, higher=False)
-        panels.append(plots.Panel(f"{of} loss", losses, limits=limits))
-        caption = (
-            f"Loss in nats a token, the logarithm of the perplexity; the axis of the {of} "
-            "loss shows where the methods can be told apart."
-        )
-        return drawn(panels, caption, columns=columns)
-    accuracy = curves(outcomes, "validation_accuracy")
-    limits = plots.late_limits(accuracy, higher=True)
-    panels.append(plots.Panel(f"{of} accuracy (%)", accuracy, limits=limits))
+    of, text = outcomes[0].arm.settings.evaluated, outcomes[0].of_text
+    quantity, title = "validation_accuracy", f"{of} accuracy (%)"
     caption = (
         f"Training loss, logarithmic, and {of} accuracy, whose axis begins where the "
         "methods can be distinguished."
     )
+    if text:
+        quantity, title = "validation_loss", f"{of} loss"
+        caption = (
+            f"Loss in nats a token, the logarithm of the perplexity; the axis of the {of} "
+            "loss shows where the methods can be told apart."
+        )
+    found = curves(outcomes, quantity)
+    limits = plots.late_limits(found, higher=not text)
+    panels = [training_panel(outcomes), plots.Panel(title, found, limits=limits)]
     return drawn(panels, caption, columns=columns)
 
 

@@ -88,6 +88,7 @@ class Convention(Bug):
 class Edit(Bug):
     """A small edit of the oracle's own code, which has no name."""
 
+    breaks = fix = ""
     parts: ClassVar[Mapping[type[Any], type[Any]]]  # what is put beneath a simulated class
     either: ClassVar[
         tuple[str, ...]
@@ -97,6 +98,10 @@ class Edit(Bug):
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
     fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
     """It with a constant, which is to be found from what was observed."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name = cls.place
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
@@ -435,17 +440,16 @@ def parts_of(levels: list[Any]) -> list[Any]:
 
 def state_of(levels: list[Any], theta: Tensors) -> State:
     """Take the state."""
+    return [*map(kept_of, parts_of(levels)), {"theta": theta}]
+
+
+def kept_of(part: Any) -> dict[str, Any]:
+    """Copy what is saved of a Lookahead or an optimizer."""
     kept = (*COUNTS, *ARRAYS)
     # Counts of tensors are lists, which are changed in place; arrays never are.
-    state = [
-        {
-            n: list(v) if isinstance(v, list) else v
-            for n, v in vars(each).items()
-            if n in kept
-        }
-        for each in parts_of(levels)
-    ]
-    return [*state, {"theta": theta}]
+    return {
+        n: list(v) if isinstance(v, list) else v for n, v in vars(part).items() if n in kept
+    }
 
 
 def arrays_of(state: State) -> State:

@@ -132,7 +132,7 @@ def _edit(
     if onto == OF_RULES[1:]:
         needs = ("outer", *(f"outer-{each}" for each in place.needs))
     both = onto == OF_RULES and bool(place.needs)
-    made: Any = type(
+    return type(
         "Edit",
         (Edit,),
         {
@@ -144,8 +144,6 @@ def _edit(
             else place.clause,
             "place": f"edit of {place.title}",
             "says": _filled(f"{says}, in {place.words}{where}", constant),
-            "breaks": "",
-            "fix": "",
             "needs": () if both else needs,
             "either": place.needs if both else (),
             "parts": parts,
@@ -159,9 +157,6 @@ def _edit(
             else None,
         },
     )
-    made.name = made.place
-    found: type[Edit] = made
-    return found
 
 
 def changed(place: Place, number: int) -> list[str]:

@@ -71,13 +71,13 @@ def only(edit: type[Edit], when: When) -> type[Edit]:
             elif not name.startswith("__"):
                 own[name] = _either(when.holds, made, vars(origin)[name], 0)
         parts[base] = type(part.__name__, (origin,), own)
-    return _made(
-        edit,
-        says=f"{edit.says}, {when.words}",
-        needs=(*edit.needs, *when.needs),
-        parts=parts,
-        rank=edit.rank + 3,
-    )
+    attributes = {
+        "says": f"{edit.says}, {when.words}",
+        "needs": (*edit.needs, *when.needs),
+        "parts": parts,
+        "rank": edit.rank + 3,
+    }
+    return type("Edit", (edit,), attributes)
 
 
 def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> Any:
@@ -113,22 +113,22 @@ def of_some(edit: type[Edit], words: str) -> type[Edit]:
             if not name.startswith("__")
         }
         parts[base] = type(part.__name__, (origin,), own)
-    return _made(
-        edit,
-        says=f"{edit.says}, {words}",
-        needs=(*edit.needs, need),
-        parts=parts,
-        rank=edit.rank + 2,
-    )
+    attributes = {
+        "says": f"{edit.says}, {words}",
+        "needs": (*edit.needs, need),
+        "parts": parts,
+        "rank": edit.rank + 2,
+    }
+    return type("Edit", (edit,), attributes)
 
 
 def _picking(chosen: Callable[[list[Any]], list[bool]], edited: Any, right: Any) -> Any:
     def function(this: Any, *arguments: Any) -> Any:
         level = arguments[0] if isinstance(this, SimulatedProgram) else this
         holders = _holders(level)
-        before = [_copied(each) for each in holders]
+        before = [simulation.kept_of(each) for each in holders]
         given = edited(this, *arguments)
-        after = [_copied(each) for each in holders]
+        after = [simulation.kept_of(each) for each in holders]
         for each, kept in zip(holders, before, strict=True):
             vars(each).update(kept)
         new = right(this, *arguments)
@@ -139,7 +139,7 @@ def _picking(chosen: Callable[[list[Any]], list[bool]], edited: Any, right: Any)
             vars(each).update(
                 {
                     name: mixed(which, found[name], kept)
-                    for name, kept in _copied(each).items()
+                    for name, kept in simulation.kept_of(each).items()
                 }
             )
         return mixed(which, given, new)
@@ -152,15 +152,6 @@ def _holders(level: Any) -> list[Any]:
     if not isinstance(level, SimulatedLookahead):
         return [level]
     return [level, *([level.outer] if level.outer else ()), *_holders(level.inner)]
-
-
-def _copied(holder: Any) -> dict[str, Any]:
-    kept = (*simulation.COUNTS, *simulation.ARRAYS)
-    return {
-        n: list(v) if isinstance(v, list) else v
-        for n, v in vars(holder).items()
-        if n in kept
-    }
 
 
 def mixed(which: list[bool], these: Any, others: Any) -> Any:
@@ -185,13 +176,6 @@ def _ruled(holds: Callable[[Any], bool], rules: Any, step: Any) -> Any:
         return new
 
     return function
-
-
-def _made(edit: type[Edit], **attributes: Any) -> type[Edit]:
-    made: Any = type("Edit", (edit,), attributes)
-    made.name = edit.name
-    found: type[Edit] = made
-    return found
 
 
 def conditions(edit: type[Edit]) -> Iterator[When]:

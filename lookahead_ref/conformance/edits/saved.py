@@ -29,16 +29,17 @@ def _saved() -> Iterator[type[Edit]]:
                 (f"does not load {each}", _lost),
                 (f"saves {each} too late", _live),
             ):
-                yield _new(
-                    clause="LA-22",
-                    place=f"edit of what is saved: {piece}",
-                    says=f"{says}: they {anew if function is _lost else live}",
-                    needs=("save", *needs, *(WHICH[name][0] for name in of)),
-                    parts={SimulatedProgram: function(piece, *of)},
-                    rank=1 + len(of),
-                    title="what is saved",
-                    changed=staticmethod(list),
-                )
+                attributes: dict[str, Any] = {
+                    "clause": "LA-22",
+                    "place": f"edit of what is saved: {piece}",
+                    "says": f"{says}: they {anew if function is _lost else live}",
+                    "needs": ("save", *needs, *(WHICH[name][0] for name in of)),
+                    "parts": {SimulatedProgram: function(piece, *of)},
+                    "rank": 1 + len(of),
+                    "title": "what is saved",
+                    "changed": staticmethod(list),
+                }
+                yield type("Edit", (Edit,), attributes)
 
 
 def _replaced(
@@ -78,13 +79,6 @@ def _live(piece: str, of: str = "") -> type[Any]:
             return _replaced(self.case, super().saved(then, now), now, piece, of)
 
     return Shares
-
-
-def _new(**attributes: Any) -> type[Edit]:
-    made: Any = type("Edit", (Edit,), {"breaks": "", "fix": "", **attributes})
-    made.name = made.place
-    found: type[Edit] = made
-    return found
 
 
 SAVED = tuple(_saved())
