@@ -416,8 +416,8 @@ class SimulatedProgram:
                 level.phi = own
             if "anchor" in self.lost:
                 level.anchor = level.slots
-        found = [self.loaded(*each) for each in _lookaheads(levels[:1], theta)]
-        return oracle.joined(found)
+        each_own = _lookaheads(levels[:1], theta)
+        return oracle.joined([self.loaded(*own) for own in each_own])
 
     def loaded(self, outermost: Any, theta: Tensors) -> Tensors:
         """Return the fast weights to go on from."""
