@@ -31,6 +31,7 @@ __all__ = [
     "NO_GRADIENT",
     "Bug",
     "Clause",
+    "RoundsToSinglePrecision",
     "Run",
     "SinglePrecision",
     "by_name",
@@ -64,9 +65,18 @@ class SinglePrecision(Bug):
     """Seen by its size, not by a simulation, and in float64 only: no case has its flag."""
 
     clause, place = "LA-31", "precision"
-    says = "computes, or keeps hyperparameters, in float32 though it works in float64"
+    says = "computes in float32 though it works in float64"
     breaks = "float64 is hardly more exact than float32"
     fix = "keep hyperparameters, slots and phi in the precision of the parameters"
+
+
+class RoundsToSinglePrecision(SinglePrecision):
+    """The same, where what is shown are numbers of float64 that are not as exact."""
+
+    says = "rounds something to float32 on the way though it works in float64"
+
+
+RoundsToSinglePrecision.name = SinglePrecision.name
 
 
 CONDITIONS = {

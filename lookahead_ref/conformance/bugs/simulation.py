@@ -96,6 +96,7 @@ class Edit(Bug):
     rank: ClassVar[int]  # how far it is from plain
     title: ClassVar[str]  # of the function that it changes
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
+    narrow: ClassVar[bool] = False  # it rounds something to float32
     fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
     """It with a constant, which is to be found from what was observed."""
 

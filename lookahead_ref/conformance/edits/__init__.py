@@ -5,7 +5,7 @@ of it: they leave it out, put another of its kind there, scale it, or add a stat
 edit is a `Bug` like any other, so that it goes together with those that have a name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -14,17 +14,25 @@ from lookahead_ref.conformance.bugs.simulation import Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
 from lookahead_ref.conformance.edits.grammar import PLACES
 from lookahead_ref.conformance.edits.parts import PARTED, WHICH, conditions, of_some, only
-from lookahead_ref.conformance.edits.saved import SAVED
+from lookahead_ref.conformance.edits.saved import NARROW, SAVED, SHARED
 
 __all__ = ["PLACES", "edits_for", "edits_of"]
 
 
-def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
-    """Yield the edits that can show in a case, the plainest first."""
+def edits_for(
+    cases: Sequence[Mapping[str, Any]], conventions: Collection[str], *, narrow: bool
+) -> Iterator[tuple[type[Edit], ...]]:
+    """Yield the edits that can show in the first case and the others, the plainest first.
+
+    The conventions are the places of those that a program follows. Narrow are edits that
+    round something to float32: no others are needed where only float64 fails.
+    """
+    case = cases[0]
     places = [
         place
         for place in PLACES
-        if all(
+        if (not place.convention or place.convention in conventions)
+        and all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs
         )
@@ -32,20 +40,27 @@ def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
     found = [edit for place in places for edit in edits_of(place) if edit.applies(case)]
     if not simulation.has("outer", case):
         found = [edit for edit in found if edit.parts.keys() != {SimulatedInner}]
+    found += [edit for edit in (*SHARED, *NARROW) if edit.applies(case)]
+    # A piece of what is saved may be of cases that are larger.
+    saved = [edit for edit in SAVED if any(map(edit.applies, cases))]
+    if narrow:
+        found, saved = ([e for e in some if e.narrow] for some in (found, saved))
     found.sort(key=lambda edit: edit.rank)
-    yield from ((edit,) for edit in found if edit.fitted is None)
+    plain = [edit for edit in found if edit.fitted is None]
+    loads = all(simulation.has("save", each) for each in cases)
+    yield from ((edit,) for edit in saved if loads)
+    yield from ((edit,) for edit in plain)
     yield from _moved(found)
-    if simulation.has("save", case):
-        saved = [edit for edit in SAVED if edit.applies(case)]
-        yield from ((edit,) for edit in saved)
-        yield from (two for two in combinations(saved, 2) if two[0].place != two[1].place)
+    for two in combinations([edit for edit in saved if loads and edit.rank < 2], 2):
+        if two[0].place != two[1].place:
+            yield two
     for words, (need, _) in WHICH.items() if simulation.has("several", case) else ():
         if simulation.has(need, case):
-            for edit in found:
-                if edit.rank < 2 and edit.title.endswith(PARTED) and edit.fitted is None:
+            for edit in plain:
+                if edit.rank < 2 and edit.title.endswith(PARTED):
                     yield (of_some(edit, words),)
     yield from ((edit,) for edit in found if edit.fitted is not None)
-    for edit in (edit for edit in found if edit.fitted is None):
+    for edit in plain:
         for when in conditions(edit):
             if all(simulation.has(need, case) for need in when.needs):
                 yield (only(edit, when),)
