@@ -443,7 +443,10 @@ class _Search:
         found: list[Bugs] = []
         partly: list[Bugs] = []
         self.searching = True
-        for edits in edits_for([r.case.data for r in failed], conventions, narrow=narrow):
+        firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
+        loaded = all("after loading" in where for where in firsts)
+        cases = [r.case.data for r in failed]
+        for edits in edits_for(cases, conventions, narrow=narrow, loaded=loaded):
             if self.steps > most:
                 self.limited = True
                 break

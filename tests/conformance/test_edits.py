@@ -82,7 +82,7 @@ def test_an_edit_of_the_oracle_is_found_again(number: int) -> None:
             "self.phi[name] - theta for",
             "(self.phi[name] - theta) / self.k for",
             "divides the pseudo-gradient by k",
-            "+    return outer.step(self.phi, scaled(self.pseudo_gradient(theta), 1 / self.k))",
+            "+    return outer.step(self.phi, scaled(self.pseudo_gradient(theta), 1 / self.k))",  # noqa: E501
         ),
         (
             "1 - beta1**t, 1 - beta2**t",

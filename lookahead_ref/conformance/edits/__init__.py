@@ -20,13 +20,16 @@ __all__ = ["PLACES", "edits_for", "edits_of"]
 
 
 def edits_for(
-    cases: Sequence[Mapping[str, Any]], conventions: Collection[str], *, narrow: bool
+    cases: Sequence[Mapping[str, Any]],
+    conventions: Collection[str],
+    *,
+    narrow: bool,
+    loaded: bool,
 ) -> Iterator[tuple[type[Edit], ...]]:
-    """Yield the edits that can show in the first case and the others, the plainest first.
-
-    The conventions are the places of those that a program follows. Narrow are edits that
-    round something to float32: no others are needed where only float64 fails.
-    """
+    """Yield the edits that can show in all cases, the plainest first."""
+    # The conventions are the places of those that a program follows. Where only float64
+    # fails, edits that round something are enough: narrow. What shows only after loading is
+    # in what is saved, or needs that condition: loaded.
     case = cases[0]
     places = [
         place
@@ -45,10 +48,15 @@ def edits_for(
     saved = [edit for edit in SAVED if any(map(edit.applies, cases))]
     if narrow:
         found, saved = ([e for e in some if e.narrow] for some in (found, saved))
-    found.sort(key=lambda edit: edit.rank)
+    # First those of what all the cases have, such as workers.
+    common = [bool(edit.needs) and all(map(edit.applies, cases)) for edit in found]
+    ranks = {edit: edit.rank - 2 * own for edit, own in zip(found, common, strict=True)}
+    found.sort(key=lambda edit: ranks[edit])
     plain = [edit for edit in found if edit.fitted is None]
     loads = all(simulation.has("save", each) for each in cases)
     yield from ((edit,) for edit in saved if loads)
+    if loaded:
+        yield from _under_conditions(plain, case, "save")
     yield from ((edit,) for edit in plain)
     yield from _moved(found)
     for two in combinations([edit for edit in saved if loads and edit.rank < 2], 2):
@@ -60,9 +68,16 @@ def edits_for(
                 if edit.rank < 2 and edit.title.endswith(PARTED):
                     yield (of_some(edit, words),)
     yield from ((edit,) for edit in found if edit.fitted is not None)
-    for edit in plain:
+    yield from _under_conditions(plain, case)
+
+
+def _under_conditions(
+    edits: Sequence[type[Edit]], case: Mapping[str, Any], *needed: str
+) -> Iterator[tuple[type[Edit], ...]]:
+    for edit in edits:
         for when in conditions(edit):
-            if all(simulation.has(need, case) for need in when.needs):
+            asked = set(when.needs)
+            if asked.issuperset(needed) and all(simulation.has(x, case) for x in asked):
                 yield (only(edit, when),)
 
 

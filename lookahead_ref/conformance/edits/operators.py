@@ -267,6 +267,9 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
             if isinstance(each, ast.Continue):
                 block[i] = _statement("break")
                 yield 0, "ends the loop where it should go on with the next parameter"
+            if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call):
+                block[i] = ast.Expr(each.value)
+                yield 1, f"ignores {told(each.value)}"
             block[i : i + 1] = each, each
             yield 1, f"does this twice: {does(each)}"
             for j in range(len(before) - isinstance(before[-1], ast.Return)):
