@@ -198,7 +198,7 @@ def _state() -> Cases:
 
 def _first_gradient_late() -> Cases:
     """Yield cases of a parameter that synchronizes before it has a gradient."""
-    # In version 2 there were such cases for SGD and heavy ball only, and of `maintain`.
+    # Version 2 had such cases only for SGD and heavy ball, with `maintain`.
     # Such a small epsilon makes no difference anywhere.
     sums, moments = adagrad(l2=0.1, epsilon=1e-30), adam(epsilon=1e-30)
     both: Shapes = {"first": (1,), "second": (1,)}
@@ -220,8 +220,8 @@ def _first_gradient_late() -> Cases:
 
 def _shapes() -> Cases:
     """Yield cases of a matrix that is not square, and of two parameters."""
-    # In all other cases matrices are square, and a schedule, a second level, saving and
-    # evaluation have only one tensor.
+    # In all other cases matrices are square, and those with a schedule, a second level,
+    # saving or evaluation have only one tensor.
     yield build("wrapper-not-square", "LA-30", lookahead(2, 0.8), sgd(), 5,
                 says="matrix with more columns than rows", shapes=NOT_SQUARE)  # fmt: skip
 
@@ -393,7 +393,7 @@ def _inner(name: str) -> Cases:
     yield case("separate", rule, inner=make(0.05), k=5, steps=8, **SEPARATE)
     if name != "adamw":
         yield case("l2", "IN-3", "weight decay added to the gradient", make(l2=0.1))
-    # With a velocity these are of version 2: in version 1 a variant of them had no decay.
+    # With a velocity these were added in version 2; in version 1 one variant lacked decay.
     again = "-again" if name in ("heavy-ball", "nesterov") else ""
     yield case(f"decoupled{again}", "IN-4", "decoupled weight decay", make(decoupled=0.1))
     yield case(f"decoupled-moving{again}", "IN-4",
@@ -479,22 +479,23 @@ def _outer() -> Cases:
     yield build("outer-around", "LA-19", levels, sgd(), 13)
 
 
+def with_workers(
+    part: str, clause: str, level: Level, steps: int, inner: Inner | None = None,
+    count: int = 2, apart: bool = False, shapes: Shapes = DUO, **rest: Any,
+) -> PlannedCase:  # fmt: skip
+    """Build a case of several workers."""
+    of_all = {f"{m + 1}/{n}": s for m in range(count) for n, s in shapes.items()}
+    identity, rest["workers"] = f"workers-{part}", count
+    planned = build(identity, clause, level, inner or sgd(), steps, shapes=of_all, **rest)
+    for place, each in enumerate(planned["params"]):
+        if not apart:
+            each["values"] = planned["params"][place % len(shapes)]["values"]
+    planned["comment"] += f" {count} workers."
+    return planned
+
+
 def _workers() -> Cases:
-    plain = sgd()
-
-    def case(
-        part: str, clause: str, level: Level, steps: int, inner: Inner = plain,
-        count: int = 2, apart: bool = False, shapes: Shapes = DUO, **rest: Any,
-    ) -> PlannedCase:  # fmt: skip
-        of_all = {f"{m + 1}/{n}": s for m in range(count) for n, s in shapes.items()}
-        identity, rest["workers"] = f"workers-{part}", count
-        planned = build(identity, clause, level, inner, steps, shapes=of_all, **rest)
-        for place, each in enumerate(planned["params"]):
-            if not apart:
-                each["values"] = planned["params"][place % len(shapes)]["values"]
-        planned["comment"] += f" {count} workers."
-        return planned
-
+    case, plain = with_workers, sgd()
     momentum = with_outer(2, heavy_ball(0.7, momentum=0.6))
     diloco = with_outer(2, nesterov(0.7))
     yield case("start", "WO-2", momentum, 4, apart=True, says="each has drawn its own")
@@ -527,6 +528,29 @@ def _workers() -> Cases:
                    says=f"saved after step {saved}", save_after=saved)  # fmt: skip
 
 
+def _together() -> Cases:
+    """Yield cases of what older ones have one at a time."""
+    more: dict[str, Any] = {"says": "a learning rate that changes within a cycle"}
+    more["shapes"] = SINGLE
+    outer = heavy_ball(0.7, momentum=0.6)
+    yield build("outer-slow-within", "OU-11", with_outer(3, outer), sgd(MOVING), 7, **more)
+    levels = [lookahead(3, 0.5, "reset"), lookahead(2, 0.8)]
+    yield build("nesting-schedule", "LA-14", levels, heavy_ball(MOVING), 7, **more)
+    both: Shapes = {"first": (1,), "second": (1,)}
+    more = {"says": "learning rate and alpha change", "shapes": both}
+    level = lookahead(2, [0.2, 0.5, 0.8])
+    yield build("evaluation-schedules", "LA-10", level, heavy_ball(MOVING), 6,
+                evaluate_after=[1, 2, 5], **more)  # fmt: skip
+    levels = [lookahead(4, [0.5, 0.2], "interpolate"), lookahead(3, [0.8, 0.6, 0.4])]
+    yield build("resume-nested-schedules", "LA-24", levels, heavy_ball(MOVING), 9,
+                save_after=5, **more)  # fmt: skip
+    level = with_outer(2, nesterov(0.7), "interpolate")
+    yield with_workers("evaluation", "LA-9", level, 4, heavy_ball(), shapes=SINGLE,
+                       evaluate_after=[1, 2, 3])  # fmt: skip
+    yield with_workers("interpolate-after3", "WO-8", level, 6, heavy_ball(), shapes=SINGLE,
+                       says="saved after step 3", save_after=3)  # fmt: skip
+
+
 FILES: Mapping[str, Callable[[], Cases]] = {
     "smoke": _smoke,
     "wrapper": _wrapper,
@@ -540,5 +564,6 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     "workers": _workers,
     "first-gradient-late": _first_gradient_late,
     "shapes": _shapes,
+    "together": _together,
 }
 """File name without ending to the function that yields its cases."""

@@ -77,6 +77,7 @@ def test_help_needs_nothing_heavy_and_breaks_no_word_in_a_narrow_terminal(
     whole = ["--no-evaluate-train", "--statistics-examples", "fashion-mnist:DIR"]
     shown = called_outside("train --help", tmp_path, *hidden, COLUMNS=columns).stdout
     assert all(f" {word}" in shown for word in whole)
+    assert "<bool>" not in shown  # a flag takes no value
     shown = called_outside("--help", tmp_path, COLUMNS=columns).stdout
     assert "--install-completion" in shown
 

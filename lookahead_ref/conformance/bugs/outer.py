@@ -163,7 +163,8 @@ class SlowMomentum(Convention, SimulatedLookahead):
     fix = "the same only while the learning rate is constant"
 
     def outer_step(self, outer: OracleInner, theta: Tensors) -> Tensors:
-        gamma = oracle.at(self.innermost.learning_rate, self.innermost.clock - self.k)
+        inner = self.innermost
+        gamma = oracle.at(inner.learning_rate, max(inner.clock - self.k, 0))
         scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]
         return interpolate(self.phi, outer.step(self.phi, scaled), gamma)
 

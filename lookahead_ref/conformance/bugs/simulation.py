@@ -382,7 +382,8 @@ class SimulatedProgram:
             steps.append(shown)
             watch("fast weights", t + 1, shown.fast)
             if t + 1 in self.case.get("evaluate_after", ()):
-                evaluations[t + 1], theta = self.evaluate(levels[0], theta)
+                found = [self.evaluate(*each) for each in _lookaheads(levels[:1], theta)]
+                evaluations[t + 1], theta = map(oracle.joined, zip(*found, strict=True))
             if t + 1 == self.case.get("save_after"):
                 taken = state_of(levels, theta)
         if taken is None:
@@ -415,7 +416,8 @@ class SimulatedProgram:
                 level.phi = own
             if "anchor" in self.lost:
                 level.anchor = level.slots
-        return self.loaded(levels[0], theta)
+        each_own = _lookaheads(levels[:1], theta)
+        return oracle.joined([self.loaded(*own) for own in each_own])
 
     def loaded(self, outermost: Any, theta: Tensors) -> Tensors:
         """Return the fast weights to go on from."""
