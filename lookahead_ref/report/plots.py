@@ -170,8 +170,8 @@ def curves_figure(
 ) -> "Figure":
     """Draw families of methods side by side, a quantity in each row or rows of panels."""
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
-    columns = min(columns, len(families))
     lines = -(-len(families) // columns)
+    columns = -(-len(families) // lines)  # as many in each line as can be
     labels = max(sum(c.family == family for c in rows[0].curves) for family in families)
     figure, grid = panels(
         lines * len(rows),

@@ -15,7 +15,8 @@ from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_of
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory
-from lookahead_ref.conformance.reports import in_plain_words, summarize
+from lookahead_ref.conformance.reports import in_plain_words
+from lookahead_ref.conformance.summary import summarize
 
 
 def some_cases() -> list[Case]:

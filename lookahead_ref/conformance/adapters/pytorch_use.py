@@ -135,7 +135,7 @@ def zero_grad(make: Make) -> None:
     true(all(p.grad is None for p in run.params), "zero_grad() does not set None")
 
 
-@CHECKS.enter("step all groups, each with its own learning rate")
+@CHECKS.enter("step every group, each with its own learning rate")
 def groups(make: Make) -> None:
     run, plain = begun(make, rates=(RATE, RATE)), begun(make)
     same(run.steps(), plain.steps(), "two groups give other weights than one")
@@ -143,16 +143,16 @@ def groups(make: Make) -> None:
         begun(make, rates=rates).steps()
         for rates in ((0.1, 0.01), (0.1, 0.1), (0.01, 0.01))
     )
-    same([first, second], [fast[0], slow[1]], "a group does not have its own learning rate")
+    same([first, second], [fast[0], slow[1]], "a group cannot have its own learning rate")
 
 
-@CHECKS.enter("keep k and alpha in one place: if groups have them, use these")
+@CHECKS.enter("keep k and alpha in one place: if groups have them, use those")
 def groups_of_their_own(make: Make) -> None:
     def ended(*own: tuple[int, float]) -> list[Any]:
         run = begun(make, rates=(RATE, RATE))
         for group, numbers in zip(run.optimizer.param_groups, own, strict=True):
             if "" in (names := names_of(group)):
-                raise UnsupportedError("a group does not have its own k and alpha")
+                raise UnsupportedError("a group cannot have its own k and alpha")
             group.update(zip(names, numbers, strict=True))
         return run.steps()
 
@@ -195,7 +195,7 @@ def scheduler_after_loading(make: Make) -> None:
 def state_dict(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
-    same(run.steps(SAVED), expected, "a loaded run does not continue as before")
+    same(run.steps(SAVED), expected, "a loaded run does not continue like the saved one")
 
 
 @CHECKS.enter("replace the whole state when loading, including phi and the count")
@@ -203,7 +203,7 @@ def load_twice(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
     run.steps(SAVED)
-    says = "a state loaded a second time does not continue as the first time"
+    says = "a state loaded a second time does not continue as it did the first time"
     same(restored(run, saved, weights).steps(SAVED), expected, says)
 
 
@@ -267,7 +267,7 @@ def hooks(make: Make) -> None:
     run.optimizer.register_step_post_hook(lambda each, *_: seen.append(("post", each)))
     run.steps(0, 1)
     expected = [("pre", run.optimizer), ("post", run.optimizer)]
-    true(seen == expected, "the hooks of a step are not called once each, by the wrapper")
+    true(seen == expected, "the wrapper does not call each hook of a step exactly once")
 
 
 @CHECKS.enter("count only in step, which the scaler does not call when it skips")
