@@ -106,7 +106,8 @@ def reproduce(
     name: Annotated[
         str,
         typer.Argument(
-            help="table1, table2, table3, table5, fig1, fig8, fig9 or fig10.",
+            help="table1, table2, table3, table5, fig1, fig8, fig9, fig10; or family, for "
+            "SlowMo, SNOO and DiLoCo.",
             autocompletion=_names,
         ),
     ],

@@ -217,7 +217,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("compare --outer adam --alpha 0.5", "alpha and an outer optimizer cannot both be"),
         ("sweep --optimizer snoo-adam --alpha 0.5", "alpha must be a setting of"),
         ("train --batch-size 5000", "batch_size must be from 1 to 1258"),
-        ("train --backend abacus", "abacus"),
+        ("train --backend atuo", "got 'atuo'; did you mean 'auto'?"),
         ("train --epochs 0", "--epochs"),
         ("compare --alpha 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("compare --seeds 0", "--seeds"),
