@@ -23,11 +23,12 @@ from lookahead_ref.conformance.bugs import (
     by_name,
     simulate,
 )
-from lookahead_ref.conformance.bugs.public_versions import (
-    ReadsBitsSwapped,
-    WritesBitsSwapped,
+from lookahead_ref.conformance.bugs.simulation import (
+    Edit,
+    IncompatibleError,
+    Watch,
+    has,
 )
-from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
 from lookahead_ref.conformance.edits import edits_for
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
@@ -37,6 +38,9 @@ Bugs = frozenset[type[Bug]]
 _REFERENCE = "reference"
 _RANK = {bug: place for place, bug in enumerate(KNOWN)}
 _NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
+_READS_SWAPPED, _WRITES_SWAPPED = map(
+    by_name, ("reads-bits-swapped", "writes-bits-swapped")
+)
 
 
 def _rank(bug: type[Bug]) -> int:
@@ -120,7 +124,7 @@ def _implied(outcome: str, place: str) -> list[str]:
 
 def _general(convention: type[Bug]) -> list[str]:
     """Name a convention, and that of which it is a special case."""
-    return [each.name for each in CONVENTIONS if issubclass(convention, each)]
+    return [each.name for each in CONVENTIONS if convention.is_case_of(each)]
 
 
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
@@ -181,7 +185,7 @@ def _is_one(found: Sequence[Bugs]) -> bool:
 def _is_special(bugs: Bugs, others: Bugs) -> bool:
     """Return whether one of the bugs is a special case of what the others have for it."""
     own, general = bugs - others, others - bugs
-    return len(own) == len(general) == 1 and issubclass(*own, *general)
+    return len(own) == len(general) == 1 and next(iter(own)).is_case_of(*general)
 
 
 def _plain(results: Iterable[Result]) -> list[Result]:
@@ -205,7 +209,7 @@ def _conventions(results: Iterable[Result]) -> list[tuple[type[Bug], ...]]:
                 special = [
                     each.name
                     for each in CONVENTIONS
-                    if issubclass(each, general) and not each.applies(result.case.data)
+                    if each.is_case_of(general) and not each.applies(result.case.data)
                 ]
                 names = [general.name, *special]
                 tally.setdefault(general.place, Counter()).update(names)
@@ -497,8 +501,8 @@ class _Search:
     def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         case, dtype = result.case, "float32" if single else result.dtype
         slack = self._once((case.id, dtype), lambda: _slack(case, dtype))
-        swapped = WritesBitsSwapped in bugs
-        if tiny := ReadsBitsSwapped in bugs:
+        swapped = _WRITES_SWAPPED in bugs
+        if tiny := _READS_SWAPPED in bugs:
             slack = 0 * slack
         observed: Values = self._once(
             (id(result), swapped), lambda: _seen(result, swapped=swapped)
@@ -532,6 +536,8 @@ def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         run = simulate(case.data, oracle.Double(), ordered, watch)
     except _DiffersError:
         raise
+    except IncompatibleError as error:
+        raise _DiffersError from error
     except (ArithmeticError, ValueError):
         return None
     except Exception as error:  # an edit may name what is not there

@@ -95,11 +95,10 @@ def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
         files, shown = [], []
         for name, each in findings.pictures.items():
             with plots.own_look():
-                light, dark = each.draw("light"), each.draw("dark")
-                plots.write_picture(folder, name, light)
-                pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
+                light = plots.write_picture(folder, name, each.draw("light"))
+                dark = plots.png(each.draw("dark"))
             files += [f"{name}.png", f"{name}.svg"]
-            shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
+            shown.append(picture(light, dark, each.caption))
         write_atomically(folder / "report.html", _html(job, findings, results, shown))
     finally:
         if job.logs is not None:

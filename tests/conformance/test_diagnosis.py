@@ -9,7 +9,7 @@ from conformance.wrong import CHANGES, OUTER, changed, program
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe
 from lookahead_ref.conformance.bugs import by_name
-from lookahead_ref.conformance.bugs.public_versions import bits_swapped
+from lookahead_ref.conformance.bugs.helpers import bits_swapped
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.protocol import setup
