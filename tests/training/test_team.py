@@ -12,7 +12,7 @@ import pytest
 
 from lookahead_ref.optimizers.workers import mean
 from lookahead_ref.training import team
-from lookahead_ref.training.team import Ranks, cuda_aware
+from lookahead_ref.training.workers import Ranks, cuda_aware
 from support import assert_same_bits
 
 
