@@ -25,7 +25,7 @@ from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.system import from_home, read_file
-from lookahead_ref.training.models import carries
+from lookahead_ref.training.protocols import carries
 from lookahead_ref.training.state import Placement, check_carried, started
 from lookahead_ref.trees import check_params
 
