@@ -200,13 +200,12 @@ def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
         row = unit // columns % rows
         column = unit % columns
         known = min(width, outputs - panel * width)
-        for first in range(0, channels, 16):
-            for low in range(0, width, 16):
-                for j in range(low, min(low + 16, width)):
-                    for c in range(first, min(first + 16, channels)):
-                        packed[panel, row, column * channels + c, j] = (
-                            kernel[row, column, c, panel * width + j] if j < known else 0
-                        )
+        for c in range(channels):
+            place = column * channels + c
+            for j in range(known):
+                packed[panel, row, place, j] = kernel[row, column, c, panel * width + j]
+            for j in range(known, width):
+                packed[panel, row, place, j] = 0
 
 
 @_compiled

@@ -20,7 +20,7 @@ from lookahead_ref.training import StepTaken, train
 from . import settings
 from .models import LEARNING_RATE, loss_of
 from .turns import fastest, ratios
-from .works import WORKS
+from .works import WORKS, MLPWork
 
 CLIP = 0.25
 MODELS = ["mlp"] if settings.QUICK else ["mlp", "lstm", "awd-lstm", "resnet18", "resnet32"]
@@ -170,8 +170,8 @@ def resident(what: str) -> float:
 
 def peak(model: str, side: str) -> float:
     """Measure in this new process how many MB a run adds to what a small run has loaded."""
-    small = WORKS["mlp"]
-    work = WORKS[model]
+    # Smaller than every model: of the same size, it would leave memory that is used again.
+    small, work = MLPWork((784, 8, 10), steps=2), WORKS[model]
     make = {"PyTorch": pytorch, "ours": ours}[side]
     how = "foreach" if side == "PyTorch" else "numba"
     make(small, how)()

@@ -1,4 +1,4 @@
-"""Lookahead as an Optax transformation: plain parameters, deltas, and all under ``jit``.
+"""Lookahead as an Optax transformation: with plain parameters and deltas, under ``jit``.
 
 optimizer = lookahead(optax.adam(1e-3), k=5, alpha=0.5)
 state = optimizer.init(params)
@@ -20,7 +20,7 @@ import optax
 
 
 class LookaheadState(NamedTuple):
-    """All that Lookahead remembers; the parameters themselves stay what they are."""
+    """Lookahead's whole state; the parameters stay plain."""
 
     phi: Any
     inner: Any
@@ -36,8 +36,8 @@ def lookahead(
     at_sync = alpha if callable(alpha) else lambda _: alpha
 
     def init(params: Any) -> LookaheadState:
-        # Copies, of the counts too: a jitted step that is donated its arguments may not
-        # find one buffer in them twice.
+        # Copies, even of the counts: a jitted step cannot be donated the same buffer
+        # twice.
         state = inner.init(params)
         zeros = jnp.zeros((2,), jnp.int32)
         anchor = copy(innermost(state)) if inner_state == "interpolate" else None
@@ -51,7 +51,7 @@ def lookahead(
         target = jax.tree.map(lambda s, f: s + rate * (f - s), state.phi, theta)  # LA-5
         back = jax.tree.map(lambda new, x: new - x, target, params)
         updates = choose(due, back, updates)
-        # The caller adds the deltas, which rounds: phi is what comes of that (LA-7).
+        # The caller adds the deltas, which rounds: phi must be the result of that (LA-7).
         phi = choose(due, optax.apply_updates(params, updates), state.phi)
 
         last = innermost(inside)
@@ -77,17 +77,17 @@ def copy(tree: Any) -> Any:
 
 
 def anchored(due: Any, last: Any, anchor: Any) -> Any:
-    """Return what is interpolated from next, where anything is."""
+    """Return the next anchors, if slots are interpolated."""
     return None if anchor is None else choose(due, last, anchor)
 
 
 def choose(due: Any, yes: Any, no: Any) -> Any:
-    """Choose between two trees without a branch, which ``jit`` could not follow."""
+    """Choose between two trees; ``jit`` could not follow a branch."""
     return jax.tree.map(lambda a, b: jnp.where(due, a, b), yes, no)
 
 
 def restarted(made: Any, now: Any) -> Any:
-    """Make the state anew, but for the clocks of schedules: LA-12, LA-14, LA-15."""
+    """Reset the state, except the clocks of schedules (LA-12, LA-14, LA-15)."""
 
     def is_clock(state: Any) -> bool:
         return isinstance(state, optax.ScaleByScheduleState)
@@ -99,7 +99,7 @@ def restarted(made: Any, now: Any) -> Any:
 
 
 def interpolated(start: Any, now: Any, alpha: Any) -> Any:
-    """Move every slot; whole numbers are counts, and run on (LA-13)."""
+    """Move every slot; integers are counts, and run on (LA-13)."""
 
     def part(a: Any, b: Any) -> Any:
         return a + alpha * (b - a) if jnp.issubdtype(b.dtype, jnp.floating) else b
@@ -108,12 +108,12 @@ def interpolated(start: Any, now: Any, alpha: Any) -> Any:
 
 
 def innermost(state: Any) -> Any:
-    """Return the state of the transformation in the middle."""
+    """Return the state of the innermost transformation."""
     return innermost(state.inner) if isinstance(state, LookaheadState) else state
 
 
 def follow(state: Any, due: Any, phi: Any, last: Any, *, reset: bool) -> Any:
-    """Return the state of what is inside after a synchronization: LA-19 to LA-21."""
+    """Return the inner state after a synchronization (LA-19 to LA-21)."""
     if not isinstance(state, LookaheadState):
         return last
     return LookaheadState(
@@ -125,7 +125,7 @@ def follow(state: Any, due: Any, phi: Any, last: Any, *, reset: bool) -> Any:
     )
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 SLOTS = {
     "trace": "velocity",
@@ -139,7 +139,7 @@ class Adapter:
     """``lookahead-ref conform deltas_jax.py:Adapter``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and transformation anew."""
+        """Make new parameters and a new transformation."""
         jax.config.update("jax_enable_x64", True)  # without it there is no float64
         transformation = make(setup.inner)
         for level in reversed(setup.levels):
@@ -189,17 +189,17 @@ class Adapter:
         return self._arrays(self.state.phi)
 
     def snapshot(self) -> Any:
-        """Take the state: nothing ever changes it."""
+        """Return the state, which is immutable."""
         return self.params, self.state
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write its leaves."""
+        """Save the leaves of the state."""
         buffer = io.BytesIO()
         np.savez(buffer, *map(np.asarray, jax.tree.leaves(snapshot)))
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        """Read its leaves."""
+        """Load the leaves of the state."""
         structure = jax.tree.structure((self.params, self.state))
         with np.load(io.BytesIO(state)) as saved:
             leaves = [jnp.asarray(saved[f"arr_{n}"]) for n in range(len(saved.files))]
@@ -207,7 +207,7 @@ class Adapter:
 
 
 def table(values: Any, dtype: str) -> Any:
-    """Return a schedule; its last value holds from then on."""
+    """Return a schedule that repeats its last value."""
     return lambda clock: jnp.asarray(values, dtype)[jnp.minimum(clock, len(values) - 1)]
 
 
@@ -224,6 +224,6 @@ def make(inner: Any) -> Any:
     kind = inner.weight_decay_kind
     decay = [optax.add_decayed_weights(h["weight_decay"])] if kind != "none" else []
     l2, decoupled = decay * (kind == "l2"), decay * (kind == "decoupled")
-    # Always a schedule, so that there is a clock to be kept.
+    # Always a schedule, so that there is a clock.
     rate = optax.scale_by_learning_rate(table(inner.learning_rate, "float64"))
     return optax.chain(*l2, rule, *decoupled, rate)

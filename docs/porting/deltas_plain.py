@@ -1,6 +1,6 @@
-"""Lookahead as a transformation of gradients into what is to be added, on plain arrays.
+"""Lookahead as a transformation from gradients to deltas, on plain arrays.
 
-The shape of Optax: ``init`` makes a state of the parameters, ``update`` returns *deltas*
+The shape of Optax: ``init`` makes a state from the parameters, ``update`` returns *deltas*
 and a new state, and the caller adds the deltas to the parameters. Nothing is changed in
 place. ``deltas_jax.py`` is the same around Optax, compiled.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from inner_rules import at, zeros
 from inner_rules import update as subtracted
 
-# --- What the framework has. ---
+# --- The framework's part. ---
 
 
 class Transformation(NamedTuple):
@@ -59,7 +59,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 
 class LookaheadState(NamedTuple):
-    """All that Lookahead remembers; the parameters themselves stay what they are."""
+    """Lookahead's whole state; the parameters stay plain."""
 
     phi: Any
     inner: Any
@@ -86,7 +86,7 @@ def lookahead(
         theta = apply_updates(params, updates)
         target = move(state.phi, theta, rate)
         updates = {name: target[name] - x for name, x in params.items()}
-        # The caller adds the deltas, which rounds: phi is what comes of that (LA-7).
+        # The caller adds the deltas, which rounds: phi must be the result of that (LA-7).
         phi = apply_updates(params, updates)
         last = innermost(inside)
         if inner_state == "reset":  # LA-12, LA-15; the schedule's clock runs on: LA-14
@@ -101,17 +101,17 @@ def lookahead(
 
 
 def move(slow: Any, fast: Any, alpha: float) -> Any:
-    """Go the fraction alpha of the way (LA-5)."""
+    """Move a fraction alpha of the way (LA-5)."""
     return {name: s + alpha * (fast[name] - s) for name, s in slow.items()}
 
 
 def innermost(state: Any) -> Any:
-    """Return the state of the optimizer in the middle."""
+    """Return the state of the innermost optimizer."""
     return innermost(state.inner) if isinstance(state, LookaheadState) else state
 
 
 def follow(state: Any, phi: Any, last: Any, *, reset: bool) -> Any:
-    """Return the state of what is inside after a synchronization: LA-19 to LA-21."""
+    """Return the inner state after a synchronization (LA-19 to LA-21)."""
     if not isinstance(state, LookaheadState):
         return last
     inside = follow(state.inner, phi, last, reset=reset)
@@ -119,14 +119,14 @@ def follow(state: Any, phi: Any, last: Any, *, reset: bool) -> Any:
     return LookaheadState(phi, inside, steps, state.syncs, last.slots)
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 
 class Adapter:
     """``lookahead-ref conform deltas_plain.py:Adapter``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and transformation anew."""
+        """Make new parameters and a new transformation."""
         transformation = make(setup.inner)
         for level in reversed(setup.levels):
             table = level.alpha
@@ -169,7 +169,7 @@ class Adapter:
         return self.state.phi
 
     def snapshot(self) -> Any:
-        """Take the state: nothing ever changes it."""
+        """Return the state, which is immutable."""
         return self.params, self.state
 
     def dump(self, snapshot: Any) -> bytes:

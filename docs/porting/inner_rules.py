@@ -1,4 +1,4 @@
-"""What a framework has already: the rules of its optimizers, on NumPy arrays.
+"""The rules of a framework's optimizers, on NumPy arrays.
 
 The ports on plain arrays are built around these, each in its own shape.
 """
@@ -26,7 +26,7 @@ def zeros(rule: str, param: Any) -> Slots:
 
 
 def rule_of(rule: str, h: Mapping[str, float]) -> Rule:
-    """Return what makes the update u; it replaces the slots that it is given."""
+    """Return the update u, and replace the slots."""
 
     def sgd(g: Any, _: Slots, t: int) -> Any:
         return g
@@ -60,7 +60,7 @@ def rule_of(rule: str, h: Mapping[str, float]) -> Rule:
 
 
 def update(inner: Any, theta: Any, g: Any, slots: Slots, t: int, rate: float) -> Any:
-    """Return what is subtracted from theta: gamma u, weight decay in it (IN-1 to IN-4)."""
+    """Return gamma u with weight decay, to be subtracted from theta (IN-1 to IN-4)."""
     h = inner.hyperparameters
     kind = inner.weight_decay_kind
     if kind == "l2":
@@ -73,5 +73,5 @@ def update(inner: Any, theta: Any, g: Any, slots: Slots, t: int, rate: float) ->
 
 
 def at(table: Sequence[float], clock: int) -> float:
-    """Read a schedule: its last entry holds from then on."""
+    """Read a schedule that repeats its last entry."""
     return table[min(clock, len(table) - 1)]

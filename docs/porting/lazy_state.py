@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from inner_rules import at, update, zeros
 
-# --- What the framework has: a rule, and the walk over the tensors. ---
+# --- The framework's part: a rule, and the loop over tensors. ---
 
 
 class Inner:
@@ -95,20 +95,20 @@ class Lookahead:
 
 
 def innermost(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of the optimizer in the middle."""
+    """Return the state of the innermost optimizer."""
     while "inner" in state:
         state = state["inner"]
     return state
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 
 class Adapter:
     """``lookahead-ref conform lazy_state.py:Adapter``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew."""
+        """Make new parameters and a new optimizer."""
         self.setup = setup
         rule: Any = Inner(setup.inner)
         for level in reversed(setup.levels):
@@ -153,7 +153,7 @@ class Adapter:
         return self.slow()[0]
 
     def snapshot(self) -> Any:
-        """Copy all that goes on: LA-22, LA-23."""
+        """Copy everything that training continues from (LA-22, LA-23)."""
         return copy.deepcopy((self.params, self.states, self.clock))
 
     def dump(self, snapshot: Any) -> bytes:

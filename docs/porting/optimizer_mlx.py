@@ -5,8 +5,8 @@
     state = [model.state, optimizer.state]
     step = mx.compile(step, inputs=state, outputs=state)
 
-What changes from step to step is an array in `state`: a number of Python would be frozen at
-its value by `mx.compile`.
+Whatever changes between steps is an array in `state`: a Python number would be a constant
+for `mx.compile`.
 """
 
 import pickle
@@ -27,20 +27,20 @@ COUNTS = ("step", "learning_rate")  # beside the slots, in an optimizer's state
 
 
 class Lookahead(optim.Optimizer):  # type: ignore[misc]
-    """Lookahead around an optimizer, perhaps a Lookahead, which belongs to it."""
+    """Lookahead around an optimizer, which may be a Lookahead."""
 
     def __init__(
         self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
     ) -> None:
         super().__init__()
         self.inner, self.k, self.alpha, self.inner_state = inner, k, alpha, inner_state
-        # Bias correction and schedule are functions of `step`, which all parameters share.
-        # A reset sets it back, so that the schedule goes by this one's (LA-14).
+        # Bias correction and schedule both read `step`, which all parameters share. A reset
+        # sets it back, so that the schedule must read this wrapper's (LA-14).
         schedule = inner._schedulers.pop("learning_rate", inner.learning_rate)
         self._maybe_schedule("learning_rate", schedule)
 
     def init(self, parameters: Any) -> None:
-        """Make phi of the parameters, and what is not there yet (LA-1)."""
+        """Make phi from the parameters, and all missing state (LA-1)."""
         self.inner.init(parameters)
         self.state["inner"] = self.inner.state
         self.state.setdefault("phi", tree_map(mx.array, parameters))
@@ -52,7 +52,7 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
 
     @property
     def innermost(self) -> Any:
-        """The optimizer in the middle."""
+        """The innermost optimizer."""
         return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
 
     def _slots(self) -> dict[str, Any]:
@@ -77,12 +77,12 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
         def moved(slow: Any, fast: Any) -> Any:  # phi is narrow where its parameter is
             return slow + mx.array(alpha, slow.dtype) * (fast - slow)
 
-        def choose(new: Any, old: Any) -> Any:  # no branch, which a trace could not follow
+        def choose(new: Any, old: Any) -> Any:  # a trace could not follow a branch
             return tree_map(lambda a, b: mx.where(due, a, b), new, old)
 
         phi = choose(tree_map(moved, self.state["phi"], fast), self.state["phi"])  # LA-5
         fast = choose(phi, fast)  # LA-7
-        if self.inner_state == "reset":  # LA-12, LA-15: MLX's slots are all made as zeros
+        if self.inner_state == "reset":  # LA-12, LA-15: all of MLX's slots start at zero
             zeros = tree_map(mx.zeros_like, self._slots())
             self.innermost.state |= choose(zeros, self._slots())
             self.innermost.state["step"] = mx.where(due, 0, self.innermost.step)
@@ -92,7 +92,7 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
         self.state["cycle_step"] = self.state["cycle_step"] + 1
         self.state["syncs"] = self.state["syncs"] + due
         level, begins = self, True
-        while isinstance(level, Lookahead):  # this one and those in it: LA-19 to LA-21
+        while isinstance(level, Lookahead):  # this one and those inside: LA-19 to LA-21
             state = level.state
             state["phi"] = choose(phi, state["phi"])
             if level.inner_state == "interpolate":
@@ -104,7 +104,7 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
 
     @property
     def state(self) -> dict[str, Any]:
-        """All that is saved, and that `mx.compile` has to know of (LA-22)."""
+        """Everything to save, and to give to `mx.compile` (LA-22)."""
         return self._state
 
     @state.setter
@@ -114,7 +114,7 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
 
     @contextmanager
     def slow_weights(self, model: Any) -> Iterator[None]:
-        """Have phi in a model meanwhile (LA-9, LA-10)."""
+        """Put phi into a model for a while (LA-9, LA-10)."""
         fast = model.trainable_parameters()
         model.update(self.state["phi"])
         try:
@@ -123,7 +123,7 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
             model.update(fast)
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 SLOTS = {
     "heavy-ball": {"v": "velocity"},
@@ -137,12 +137,12 @@ class Adapter:
     """``lookahead-ref conform optimizer_mlx.py:Adapter --level gpu``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew."""
-        mx.set_default_device(mx.cpu)  # there alone is float64
+        """Make new parameters and a new optimizer."""
+        mx.set_default_device(mx.cpu)  # only the CPU has float64
         self.dtype, self.rule = getattr(mx, setup.dtype), setup.inner.rule
         self.params = {name: self._array(x) for name, x in setup.params.items()}
         self.optimizer: Any = make(setup.inner, setup.dtype)
-        # A float would become an array of float32.
+        # MLX would turn a float into a float32 array.
         rate = self._table(setup.inner.learning_rate)
         self.optimizer._schedulers["learning_rate"] = rate
         for level in reversed(setup.levels):

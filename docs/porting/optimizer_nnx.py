@@ -9,8 +9,8 @@
         optimizer.update(model, gradients)
         return loss
 
-Nothing is to be ported but the way to the slow weights: `nnx.Optimizer` keeps the state of
-the transformation as variables of its own.
+Only access to the slow weights needs porting, as `nnx.Optimizer` keeps the transformation's
+state in its own variables.
 """
 
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ from flax import nnx
 
 @contextmanager
 def slow_weights(model: Any, optimizer: Any) -> Iterator[None]:
-    """Have phi in the model meanwhile; put the fast weights back (LA-9, LA-10)."""
+    """Put phi into the model for a while, then the fast weights (LA-9, LA-10)."""
     fast = jax.tree.map(jnp.copy, nnx.state(model, optimizer.wrt))
-    # Copied: buffers that are in two places cannot be donated.
+    # Copied, as a buffer in two places cannot be donated.
     nnx.update(model, jax.tree.map(jnp.copy, nnx.pure(optimizer.opt_state).phi))
     try:
         yield
@@ -40,7 +40,7 @@ def slow_weights(model: Any, optimizer: Any) -> Iterator[None]:
 
 
 def train_step(loss_of: Any) -> Any:
-    """Return a compiled step, to which model and optimizer are donated."""
+    """Return a compiled step that is donated the model and the optimizer."""
 
     def step(model: Any, optimizer: Any, *batch: Any) -> Any:
         loss, gradients = nnx.value_and_grad(loss_of)(model, *batch)
@@ -50,7 +50,7 @@ def train_step(loss_of: Any) -> Any:
     return nnx.jit(step, donate_argnums=(0, 1))
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 
 class Weights(nnx.Module):  # type: ignore[misc]
@@ -64,7 +64,7 @@ class Adapter(deltas_jax.Adapter):
     """``lookahead-ref conform optimizer_nnx.py:Adapter --level gpu``."""
 
     def start(self, setup: Any) -> None:
-        """Make model and optimizer anew."""
+        """Make a new model and optimizer."""
         jax.config.update("jax_enable_x64", True)  # without it there is no float64
         transformation = deltas_jax.make(setup.inner)
         for level in reversed(setup.levels):
@@ -106,11 +106,11 @@ class Adapter(deltas_jax.Adapter):
             return self.fast()
 
     def snapshot(self) -> Any:
-        """Take the state of both; arrays are never changed."""
+        """Return the state of both; arrays are immutable."""
         return nnx.pure((nnx.state(self.model), nnx.state(self.optimizer)))
 
     def load(self, state: bytes) -> None:
-        """Read its leaves."""
+        """Load the leaves of the state."""
         import io
 
         here = (nnx.state(self.model), nnx.state(self.optimizer))

@@ -2,8 +2,8 @@
 
     optimizer = Lookahead(Adam(get_parameters(model)), k=5, alpha=0.5)
 
-A step that `TinyJit` has captured is replayed without Python: what changes from step to
-step is a tensor.
+`TinyJit` replays a captured step without Python, so whatever changes between steps is a
+tensor.
 """
 
 import pickle
@@ -38,18 +38,18 @@ class Lookahead(Optimizer):  # type: ignore[misc]
             Tensor.zeros(1, dtype=dtypes.int, device=self.device).contiguous().realize()
             for _ in range(2)
         )
-        # As they were made: the powers of Adam's betas, which are its count, as ones.
+        # Initial values: ones for the powers of Adam's betas, which serve as its count.
         kept = [] if inner_state == "maintain" else self._kept()
         self.anchors = [copied(each) for each in kept]
 
     @property
     def levels(self) -> list[Any]:
-        """This one and those in it."""
+        """This Lookahead and those inside."""
         nested = isinstance(self.inner, Lookahead)
         return [self, *(self.inner.levels if nested else [])]
 
     def _kept(self) -> list[Any]:
-        """Return what a synchronization changes: all for a reset, but not the rate."""
+        """Return the tensors that a synchronization changes; never the learning rate."""
         innermost = self.levels[-1].inner
         slots = [s for n in ("b", "m", "v") for s in getattr(innermost, n, [])]
         powers = [getattr(innermost, n, None) for n in ("b1_t", "b2_t")]
@@ -64,7 +64,7 @@ class Lookahead(Optimizer):  # type: ignore[misc]
     def _synchronize(self) -> list[Any]:
         due = self.cycle_step + 1 == self.k
         alpha = self.alpha(self.syncs) if callable(self.alpha) else self.alpha
-        # No branch, which would not be replayed. Read all before anything is written.
+        # A replay cannot branch. Read everything before writing anything.
         written: list[tuple[Any, Any]] = [(self.syncs, self.syncs + 1)]
         phis = zip(*(each.phi for each in self.levels), strict=True)
         for p, (phi, *below) in zip(self.params, phis, strict=True):
@@ -91,7 +91,7 @@ class Lookahead(Optimizer):  # type: ignore[misc]
 
     @contextmanager
     def slow_weights(self) -> Iterator[None]:
-        """Have phi in the parameters meanwhile (LA-9, LA-10)."""
+        """Put phi into the parameters for a while (LA-9, LA-10)."""
         fast = [copied(p) for p in self.params]
         try:
             Tensor.realize(
@@ -107,14 +107,14 @@ def copied(tensor: Any) -> Any:
     return Tensor(tensor.numpy().copy(), device=tensor.device).realize()
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 
 class Adapter:
     """``lookahead-ref conform optimizer_tinygrad.py:Adapter --level gpu``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew."""
+        """Make new parameters and a new optimizer."""
         if setup.dtype == "float64":
             raise UnsupportedError("tinygrad's learning rate and slots are float32")
         if any(array.ndim == 0 for array in setup.params.values()):
@@ -190,7 +190,7 @@ class Adapter:
 
 
 def table(values: Any) -> Any:
-    """Return a schedule; its last value holds from then on."""
+    """Return a schedule that repeats its last value."""
     held = Tensor(np.asarray(values, np.float32))
     return lambda clock: held[clock.minimum(len(values) - 1)]
 

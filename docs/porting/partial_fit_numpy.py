@@ -5,8 +5,8 @@
         model.partial_fit(x, y)
     model.predict(x)  # with the slow weights
 
-What is fitted, `coef_` and `intercept_`, is phi: that is what scikit-learn's users predict
-with, look at, pickle and put into a pipeline. The fast weights are `fast_`, beside it.
+The fitted attributes, `coef_` and `intercept_`, are phi, as users predict with them,
+inspect and pickle them. The fast weights are in `fast_`.
 """
 
 import inspect
@@ -23,7 +23,7 @@ from lookahead_ref.conformance import UnsupportedError
 
 
 class Lookahead:
-    """What steps parameters of any names and shapes, as scikit-learn's optimizers do."""
+    """An optimizer of named arrays in place, like scikit-learn's own."""
 
     def __init__(
         self, inner: Any, k: int, alpha: Any, inner_state: str = "maintain"
@@ -47,7 +47,7 @@ class Lookahead:
                 self.count[name] += 1
                 theta, slots = self.fast[name], self.slots[name]
                 theta -= update(self.inner, theta, g, slots, self.count[name], rate)
-        self.clock += 1  # the schedule's: nothing sets it back (LA-14)
+        self.clock += 1  # of the schedule: never reset (LA-14)
         self.cycle_step += 1
         if self.cycle_step == self.k:
             self._synchronize(self.alpha(self.syncs))
@@ -69,7 +69,7 @@ class Lookahead:
 
 
 class LookaheadRegressor:
-    """Linear regression by batches of any size; a call of `partial_fit` is a step."""
+    """Linear regression on batches; each call of `partial_fit` is a step."""
 
     def __init__(
         self,
@@ -80,24 +80,24 @@ class LookaheadRegressor:
         batch: int = 32,
         epochs: int = 20,
     ) -> None:
-        # As they are given and nothing else, so that `clone` can make another.
+        # Only stored, unchanged, as `clone` requires.
         self.rate, self.momentum, self.k, self.alpha = rate, momentum, k, alpha
         self.batch, self.epochs = batch, epochs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return what the constructor was given."""
+        """Return the constructor's arguments."""
         return {
             name: getattr(self, name) for name in inspect.signature(type(self)).parameters
         }
 
     def set_params(self, **params: Any) -> "LookaheadRegressor":
-        """Change it; what is being trained keeps its own until `fit`."""
+        """Set arguments; they take effect at the next `fit`."""
         for name, value in params.items():
             setattr(self, name, value)
         return self
 
     def fit(self, x: Any, y: Any) -> "LookaheadRegressor":
-        """Forget what was learnt, and learn in epochs."""
+        """Train from scratch, for all epochs."""
         vars(self).pop("lookahead_", None)
         random = np.random.default_rng(0)
         for _ in range(self.epochs):
@@ -126,7 +126,7 @@ class LookaheadRegressor:
             "intercept": residual.mean(keepdims=True),
         }
         self.lookahead_.update_params(gradients)
-        phi = self.lookahead_.phi  # LA-9; copied, as scikit-learn's users may write to it
+        phi = self.lookahead_.phi  # LA-9; copied, as users may write to the attributes
         self.coef_, self.intercept_ = phi["coef"].copy(), phi["intercept"].copy()
         return self
 
@@ -136,24 +136,24 @@ class LookaheadRegressor:
 
 
 class Table:
-    """A schedule that can be pickled; its last value holds from then on."""
+    """A schedule that can be pickled; its last value repeats."""
 
     def __init__(self, values: Any) -> None:
         self.values = values
 
     def __call__(self, clock: int) -> float:
-        """Return the value at a tick."""
+        """Return the value at a count."""
         return at(self.values, clock)
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 
 class Adapter:
     """``lookahead-ref conform partial_fit_numpy.py:Adapter``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew."""
+        """Make new parameters and a new optimizer."""
         if len(setup.levels) > 1:
             raise UnsupportedError("nesting is not offered")
         (level,) = setup.levels
@@ -186,14 +186,14 @@ class Adapter:
         return self.optimizer.phi
 
     def snapshot(self) -> bytes:
-        """Pickle it, as scikit-learn's users do with a whole estimator (LA-22)."""
+        """Pickle the optimizer, as users pickle whole estimators (LA-22)."""
         return pickle.dumps(self.optimizer)
 
     def dump(self, snapshot: bytes) -> bytes:
-        """Write it."""
+        """Return the bytes."""
         return snapshot
 
     def load(self, state: bytes) -> None:
-        """Read it."""
+        """Restore the optimizer."""
         self.optimizer = pickle.loads(state)
         self.params = self.optimizer.fast

@@ -1,7 +1,7 @@
-"""A training loop around ``wrapper_pytorch.Lookahead``, with all that stands in its way.
+"""A training loop around ``wrapper_pytorch.Lookahead``, with everything that can go wrong.
 
 Mixed precision, accumulated gradients, clipping, a schedule, batch normalization,
-evaluation and a checkpoint, each at the place where it has to be.
+evaluation and a checkpoint, each in the right place.
 """
 
 import copy
@@ -29,7 +29,7 @@ def train(net: Any, batches: list[Any], accumulate: int = 2) -> dict[str, Any]:
     for number, (x, y) in enumerate(batches, start=1):
         scaler.scale(loss_of(net(x), y) / accumulate).backward()
         if number % accumulate:
-            continue  # a micro-batch is no step: k does not count it (LA-29)
+            continue  # a micro-batch is not a step: k does not count it (LA-29)
         scaler.unscale_(optimizer)  # first the true gradients (LA-28)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)  # then their norm
         before = scaler.get_scale()
@@ -39,7 +39,7 @@ def train(net: Any, batches: list[Any], accumulate: int = 2) -> dict[str, Any]:
             schedule.step()
         optimizer.zero_grad()
     return {
-        "model": net.state_dict(),  # theta, to go on from
+        "model": net.state_dict(),  # theta, to continue from
         "optimizer": optimizer.state_dict(),  # phi, the place in the cycle, the inner state
         "schedule": schedule.state_dict(),
         "scaler": scaler.state_dict(),
@@ -49,9 +49,9 @@ def train(net: Any, batches: list[Any], accumulate: int = 2) -> dict[str, Any]:
 
 @contextmanager
 def evaluating(net: Any, optimizer: Lookahead, batches: list[Any]) -> Iterator[None]:
-    """Have phi, and the statistics of batch normalization that belong to it (LA-35).
+    """Use phi, with batch normalization's statistics for it (LA-35).
 
-    The statistics that training has gathered are those of the fast weights. They are put
+    Training has gathered the statistics of the fast weights. They are put
     back afterwards, as the weights are: an evaluation leaves no trace (LA-10).
     """
     kept = [buffer.clone() for buffer in net.buffers()]

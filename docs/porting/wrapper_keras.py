@@ -4,10 +4,9 @@
     model.compile(optimizer=optimizer, loss=...)
     model.fit(x, y, validation_data=..., callbacks=[EvaluateSlowWeights()])
 
-The inner optimizer does all that it does alone, by its own `apply`: its rule, weight decay
-and what is excluded from it, clipping, accumulation, loss scale. Two things are taken from
-it: its learning rate, whose clock no reset may set back, and its average of weights, which
-is of what a synchronization leaves.
+The inner optimizer steps by its own `apply`, with its rule, weight decay and exclusions,
+clipping, accumulation and loss scale. The wrapper takes over two things: the learning rate,
+whose clock no reset may set back, and the average of weights, after a synchronization.
 """
 
 import pickle
@@ -27,12 +26,12 @@ AVERAGE = ("use_ema", "ema_momentum", "ema_overwrite_frequency")
 
 @keras.saving.register_keras_serializable("lookahead")
 class Lookahead(keras.optimizers.Optimizer):
-    """Lookahead around an optimizer, which belongs to it from then on.
+    """Lookahead around an optimizer, which it takes over.
 
     Parameters
     ----------
     inner : keras.optimizers.Optimizer
-        The inner optimizer. One that scales the loss goes around this one.
+        The inner optimizer. A `LossScaleOptimizer` goes around this one.
     k : int
         The synchronization period, in updates; micro-batches do not count.
     alpha : float or LearningRateSchedule
@@ -67,7 +66,7 @@ class Lookahead(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self.inner.build(variables)
-        # From the values, not from zeros (LA-1): copied, as buffers are donated.
+        # From the values, not zeros (LA-1), and copied, as buffers are donated.
         self.phi = [self._copied(variable, "phi") for variable in variables]
         self.anchors = [self._copied(each, "anchor") for each in self._kept()]
 
@@ -84,13 +83,13 @@ class Lookahead(keras.optimizers.Optimizer):
             return []
         if self.inner_state == "reset":  # LA-15; the schedule's clock is not among them
             return self.inner.variables
-        # Counts run on; Nadam's product over its steps is one as well.
+        # Counts run on, and so does Nadam's product over its steps.
         counts = [self.inner._iterations, getattr(self.inner, "_u_product", None)]
         return [v for v in self.inner.variables if not any(v is count for count in counts)]
 
     @property
     def iterations(self) -> Any:
-        """The updates done: micro-batches are none (LA-29)."""
+        """The number of updates; micro-batches do not count (LA-29)."""
         return ops.floor_divide(self._iterations, self._micro_batches)
 
     @property
@@ -109,17 +108,17 @@ class Lookahead(keras.optimizers.Optimizer):
             slow, fast = slow.value, fast.value
             return slow + ops.convert_to_tensor(alpha, slow.dtype) * (fast - slow)
 
-        # No branch, which a graph could not follow.
+        # A graph could not follow a branch.
         def assign(variable: Any, value: Any) -> None:
             variable.assign(ops.where(due, value, variable.value))
 
-        # All variables, those without a gradient too.
+        # All variables, even those without a gradient.
         for phi, variable in zip(self.phi, self._trainable_variables, strict=True):
             if phi is not None:
                 assign(phi, moved(phi, variable))  # LA-5
                 assign(variable, phi.value)  # LA-7
         for variable, anchor in zip(self._kept(), self.anchors, strict=True):
-            if self.inner_state == "reset":  # LA-12: the anchor is what `build` made
+            if self.inner_state == "reset":  # LA-12: the anchors are as `build` made them
                 assign(variable, anchor.value)
             else:  # LA-13
                 assign(variable, moved(anchor, variable))
@@ -127,12 +126,12 @@ class Lookahead(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[Any]:
-        """All that is saved: the inner optimizer's are part of it (LA-22)."""
+        """All saved variables, including the inner optimizer's (LA-22)."""
         return [*super().variables, *self.inner.variables]
 
     @contextmanager
     def slow_weights(self) -> Iterator[None]:
-        """Have phi in the variables meanwhile; put the fast weights back (LA-9, LA-10)."""
+        """Put phi into the variables for a while, then the fast weights (LA-9, LA-10)."""
         pairs = zip(self.phi, self._trainable_variables, strict=True)
         pairs = [(phi, variable) for phi, variable in pairs if phi is not None]
         fast = [ops.copy(variable.value) for _, variable in pairs]
@@ -145,21 +144,21 @@ class Lookahead(keras.optimizers.Optimizer):
                 variable.assign(theta)
 
     def finalize_variable_values(self, var_list: list[Any]) -> None:
-        """Put the average in at the end of `fit`: a copy, or the next one fails on JAX."""
+        """Put the average in after `fit`: a copy, or the next fit fails on JAX."""
         super().finalize_variable_values(var_list)
         for variable in var_list:
             variable.assign(ops.copy(variable.value))
 
     def scale_loss(self, loss: Any) -> Any:
-        """Scale the loss, as the inner optimizer will unscale its gradients."""
+        """Scale the loss, as the inner optimizer unscales its gradients."""
         return self.inner.scale_loss(loss)
 
     def exclude_from_weight_decay(self, *args: Any, **kwargs: Any) -> None:
-        """Pass it on to the inner optimizer, which decays the weights."""
+        """Tell the inner optimizer, which decays the weights."""
         self.inner.exclude_from_weight_decay(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Describe both, so that a model that is loaded has them."""
+        """Describe both optimizers, for saved models."""
         config = super().get_config()
         inner = keras.saving.serialize_keras_object(self.inner)
         inner["config"] |= {name: config[name] for name in ("learning_rate", *AVERAGE)}
@@ -171,7 +170,7 @@ class Lookahead(keras.optimizers.Optimizer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """Make both again."""
+        """Rebuild both optimizers."""
         made = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("inner", "alpha")
@@ -182,22 +181,22 @@ class Lookahead(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable("lookahead")
 class OutersLearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """What the inner optimizer has for a learning rate: the outer one's, and its clock."""
+    """The inner optimizer's learning rate: the wrapper's, by the wrapper's clock."""
 
     def __init__(self, outer: Any = None) -> None:
         self.outer = outer
 
     def __call__(self, step: Any) -> Any:
-        """Return it, whatever the inner optimizer's count is (LA-14)."""
+        """Ignore the inner optimizer's count (LA-14)."""
         return self.outer.learning_rate
 
     def get_config(self) -> dict[str, Any]:
-        """Return nothing: the outer one's config has it."""
+        """Return nothing, as the wrapper's config has the rate."""
         return {}
 
 
 class EvaluateSlowWeights(keras.callbacks.Callback):
-    """Have phi in the model while `evaluate`, and the validation of `fit`, are at work."""
+    """Evaluate phi, in `evaluate` and in the validation of `fit`."""
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Put phi in."""
@@ -205,11 +204,11 @@ class EvaluateSlowWeights(keras.callbacks.Callback):
         self.context.__enter__()
 
     def on_test_end(self, logs: Any = None) -> None:
-        """Put theta back."""
+        """Put the fast weights back."""
         self.context.__exit__(None, None, None)
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 SLOTS = {
     "adam": {"_momentums": "first_moment", "_velocities": "second_moment"},
@@ -221,7 +220,7 @@ class Adapter:
     """``lookahead-ref conform wrapper_keras.py:Adapter``."""
 
     def start(self, setup: Any) -> None:
-        """Make variables and optimizer anew."""
+        """Make new variables and a new optimizer."""
         if len(setup.levels) > 1:
             raise UnsupportedError("nesting is not offered")
         if keras.backend.backend() == "jax":
@@ -260,7 +259,7 @@ class Adapter:
         return [self._named(self.optimizer.phi)]
 
     def slots(self) -> Any:
-        """Return them, but for a velocity: it has the learning rate in it (IN-12)."""
+        """Return them, except velocities, which contain the learning rate (IN-12)."""
         return {
             ours: self._named(getattr(self.optimizer.inner, theirs))
             for theirs, ours in SLOTS.get(self.rule, {}).items()
@@ -272,7 +271,7 @@ class Adapter:
             return self.fast()
 
     def snapshot(self) -> Any:
-        """Take the state of variables and optimizer."""
+        """Copy the state of variables and optimizer."""
         held = [*self.params.values(), *self.optimizer.variables]
         return [variable.numpy().copy() for variable in held]
 
@@ -288,7 +287,7 @@ class Adapter:
 
 
 class Table(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule; its last value holds from then on."""
+    """A schedule that repeats its last value."""
 
     def __init__(self, values: Any) -> None:
         self.values = values

@@ -1,7 +1,7 @@
 """Lookahead as a wrapper that changes the parameters in place, on plain arrays.
 
-The shape of PyTorch's optimizers, with the least of a framework around it: an optimizer
-holds the parameters and writes to them. ``wrapper_pytorch.py`` is the same around PyTorch's
+The shape of PyTorch's optimizers, in a minimal framework: an optimizer holds the
+parameters and writes to them. ``wrapper_pytorch.py`` is the same around PyTorch's
 own.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from inner_rules import at, update, zeros
 
-# --- What the framework has. ---
+# --- The framework's part. ---
 
 
 class Inner:
@@ -83,7 +83,7 @@ class Lookahead:
             self.synchronize()
 
     def synchronize(self) -> None:
-        """Do the outer update, of all parameters (LA-5, LA-7, LA-30)."""
+        """Do the outer update of all parameters (LA-5, LA-7, LA-30)."""
         alpha = self.alpha(self.syncs)
         if self.outer:
             self.outer_step()
@@ -118,7 +118,7 @@ class Lookahead:
             theta[...] = self.outer.params[name]
 
     def follow(self, phi: Any, *, reset: bool) -> None:
-        """Take what a synchronization of this Lookahead, or one around it, arrived at."""
+        """Adopt the result of this Lookahead's synchronization, or of an enclosing one."""
         self.keep_anchor()
         for name, slow in phi.items():
             self.phi[name][...] = slow
@@ -137,12 +137,12 @@ class Lookahead:
 
     @property
     def innermost(self) -> Any:
-        """The optimizer in the middle."""
+        """The innermost optimizer."""
         return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
 
     @contextmanager
     def slow_weights(self) -> Iterator[None]:
-        """Have phi in the parameters meanwhile; put the fast weights back (LA-9, LA-10)."""
+        """Put phi into the parameters for a while, then the fast weights (LA-9, LA-10)."""
         fast = copy.deepcopy(self.params)
         try:
             for name, theta in self.params.items():
@@ -172,7 +172,7 @@ class Lookahead:
 
 
 class Workers:
-    """Lookaheads that have a share of the data each, and one outer step (WO-1, WO-5)."""
+    """Lookaheads on a share of the data each, with one outer step (WO-1, WO-5)."""
 
     def __init__(self, each: list[Lookahead]) -> None:
         self.each = each
@@ -205,7 +205,7 @@ class Workers:
             worker.load_state_dict(own)
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 
 class Adapter:
@@ -214,14 +214,14 @@ class Adapter:
     offers = ("outer", "workers")
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew; all workers start where the first does."""
+        """Make new parameters and optimizers; all workers start where the first does."""
         self.setup = setup
         shares = setup.split(setup.params)
         self.each = [self.made(shares[0]) for _ in shares]  # WO-2
         self.optimizer: Any = Workers(self.each) if self.each[1:] else self.each[0]
 
     def made(self, params: Any) -> Lookahead:
-        """Make the Lookahead of a worker."""
+        """Make a worker's Lookahead."""
         optimizer: Any = Inner(self.setup.inner, copy.deepcopy(params))
         for level in reversed(self.setup.levels):
             table = level.alpha
@@ -260,7 +260,7 @@ class Adapter:
             return self.setup.merged([copy.deepcopy(self.each[0].params)] * len(self.each))
 
     def snapshot(self) -> Any:
-        """Take the state."""
+        """Copy the state."""
         return self.optimizer.state_dict()
 
     def dump(self, snapshot: Any) -> bytes:

@@ -3,8 +3,8 @@
     optimizer = Lookahead(torch.optim.AdamW(model.parameters(), lr=1e-3), k=5, alpha=0.5)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)
 
-It has no groups and no slots of its own: those of the inner optimizer are its own, so that
-what a scheduler, a loss scaler or a logger reads and writes is what the inner step uses.
+It shares the inner optimizer's groups and slots, so that a scheduler, a loss scaler or a
+logger reads and writes what the inner step uses.
 """
 
 import copy
@@ -26,7 +26,7 @@ class Lookahead(torch.optim.Optimizer):
     Parameters
     ----------
     inner : Optimizer
-        The inner optimizer; its parameters are what is optimized.
+        The inner optimizer, which has the parameters.
     k : int
         The synchronization period, in calls of `step`.
     alpha : float or callable
@@ -44,8 +44,8 @@ class Lookahead(torch.optim.Optimizer):
     ) -> None:
         if k < 1 or not (callable(alpha) or 0 < alpha <= 1):  # LA-26
             raise ValueError(f"k must be >= 1 and alpha in (0, 1], got {k} and {alpha}")
-        # Not PyTorch's own `__init__`, which makes new groups: those of a wrapper would
-        # be others than the inner optimizer's after loading, and a scheduler's rates lost.
+        # Not PyTorch's own `__init__`, which makes new groups: after loading, the wrapper's
+        # would differ from the inner optimizer's, and a scheduler's rates would be lost.
         # This makes the hooks, and wraps `step` to call them.
         self.__setstate__({"inner": inner, "k": k, "inner_state": inner_state})
         self.alpha = alpha
@@ -53,16 +53,16 @@ class Lookahead(torch.optim.Optimizer):
         # Now, not at the first step: phi_0 = theta_0 (LA-1). Cloned: the parameters change
         # in place. A tensor shared by two layers is there once.
         self.phi = {p: p.detach().clone() for p in self._params()}
-        self.anchor: dict[Any, dict[str, Any]] = {}  # what is not there is zero
+        self.anchor: dict[Any, dict[str, Any]] = {}  # missing slots are zero
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle and copy all but the hooks; PyTorch's own would leave phi out."""
+        """Pickle and copy all but the hooks; PyTorch's method would omit phi."""
         own = ("inner", "k", "inner_state", "alpha", "cycle_step", "syncs", "phi", "anchor")
         return {name: getattr(self, name) for name in own}
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups: read, and written to, by schedulers, scalers and loggers."""
+        """The groups, which schedulers, scalers and loggers read and change."""
         groups: list[dict[str, Any]] = self.inner.param_groups
         return groups
 
@@ -73,7 +73,7 @@ class Lookahead(torch.optim.Optimizer):
 
     @property
     def defaults(self) -> Any:
-        """What a group has that does not say otherwise."""
+        """The defaults of a new group."""
         return self.inner.defaults
 
     def _params(self) -> Iterator[Any]:
@@ -92,7 +92,7 @@ class Lookahead(torch.optim.Optimizer):
         self._count()
         return loss
 
-    @torch.compiler.disable  # the branch would be traced once, as it fell then
+    @torch.compiler.disable  # tracing would freeze the branch that was taken
     def _count(self) -> None:
         self.cycle_step += 1
         if self.cycle_step == self.k:
@@ -140,7 +140,7 @@ class Lookahead(torch.optim.Optimizer):
     @contextmanager
     @torch.no_grad()
     def slow_weights(self) -> Iterator[None]:
-        """Evaluate and save in here: the parameters are phi meanwhile (LA-9, LA-10)."""
+        """Evaluate and save in this context: the parameters are phi (LA-9, LA-10)."""
         fast = {p: p.clone() for p in self.phi}
         try:
             for p, phi in self.phi.items():
@@ -151,7 +151,7 @@ class Lookahead(torch.optim.Optimizer):
                 p.copy_(theta)
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy the state: the inner optimizer's, with an entry more (LA-22, LA-23)."""
+        """Copy the state: the inner optimizer's and one more entry (LA-22, LA-23)."""
         saved = copy.deepcopy(self.inner.state_dict())
         params = list(self._params())
         own = {
@@ -159,7 +159,7 @@ class Lookahead(torch.optim.Optimizer):
             "anchor": [self.anchor.get(p, {}) for p in params],
             "cycle_step": self.cycle_step,
             "syncs": self.syncs,
-            "inner": saved.get("lookahead"),  # of a Lookahead in this one
+            "inner": saved.get("lookahead"),  # of a Lookahead inside
         }
         return {**saved, "lookahead": copy.deepcopy(own)}
 
@@ -174,7 +174,7 @@ class Lookahead(torch.optim.Optimizer):
         self.cycle_step, self.syncs = own["cycle_step"], own["syncs"]
 
 
-# --- What the golden suite asks of it. ---
+# --- The adapter for the golden suite. ---
 
 SLOTS = {
     "momentum_buffer": "velocity",
@@ -188,7 +188,7 @@ class Adapter:
     """``lookahead-ref conform wrapper_pytorch.py:Adapter``."""
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew."""
+        """Make new parameters and a new optimizer."""
         self.rates, self.clock = setup.inner.learning_rate, 0
         self.params = {
             name: torch.nn.Parameter(torch.tensor(array))
@@ -242,7 +242,7 @@ class Adapter:
             return self.fast()
 
     def snapshot(self) -> Any:
-        """Take the state."""
+        """Copy the state."""
         params = {name: p.detach().clone() for name, p in self.params.items()}
         return params, self.optimizer.state_dict(), self.clock
 

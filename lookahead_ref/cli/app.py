@@ -63,8 +63,10 @@ def _stack_options_of_help() -> None:
     class Stacked(table.Table):
         def add_row(self, *cells: Any, **options: Any) -> None:
             if len(cells) > 2:  # not a command
-                *parts, explained = cells
-                name = text.Text(" ").join(filter(None, map(text.Text.assemble, parts)))
+                *names, explained = map(text.Text.assemble, cells[:-1]), cells[-1]
+                # A flag takes no value, so it has no type to show.
+                parts = [each for each in names[0] if each.plain not in ("", "<bool>")]
+                name = text.Text(" ").join(parts)
                 cells = (console.Group(name, padding.Padding(explained, (0, 0, 0, 4))),)
             super().add_row(*cells, **options)
 
@@ -100,7 +102,7 @@ def _common(
         ),
     ] = False,
 ) -> None:
-    """Train with the Lookahead optimizer, and compare it with others."""
+    """Train with Lookahead, compare it with other optimizers, and test implementations."""
 
 
 for command in _COMMANDS:

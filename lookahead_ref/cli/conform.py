@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookahead_ref.cli.options import completing
+from lookahead_ref.cli.profiles import PROFILES as USES
+from lookahead_ref.cli.profiles import judge
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
-from lookahead_ref.cli.uses import PROFILES as USES
-from lookahead_ref.cli.uses import judge
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.system import redraws
 
@@ -169,7 +169,7 @@ def conform(
             + ", ".join(f"{name} ({title})" for name, title in TITLES.items())
             + ", evaluation, nesting, outer, workers, inner:sgd, inner:heavy-ball, "
             "inner:nesterov, inner:adagrad, inner:adam, inner:adamw, own-inner. "
-            f"Or alone {', '.join(USES)}: TARGET as its users use it.",
+            f"Or, alone, {', '.join(USES)}: use TARGET as its users do.",
             metavar="PROFILE",
             autocompletion=completing(f"{__name__}:_profiles"),
         ),
@@ -177,7 +177,9 @@ def conform(
     dtype: Dtype = None,
     level: Level = "strict",
     expect: Annotated[Path | None, _option("A list of known failures.")] = None,
-    write_expect: Annotated[Path | None, _option("Write a first such list.")] = None,
+    write_expect: Annotated[
+        Path | None, _option("Write such a list, of all that fails now.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for a program to read.")
     ] = False,
@@ -196,10 +198,10 @@ def conform(
     ] = 3600.0,
     line_limit: Annotated[int, typer.Option(help="Bytes per answer.", min=64)] = 2**20,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say in plain words what is wrong.")
+        bool, typer.Option("--explain", help="Explain in plain words what is wrong.")
     ] = False,
     hide_expected: Annotated[
-        bool, typer.Option("--hide-expected", help="Show no expected values.")
+        bool, typer.Option("--hide-expected", help="Hide expected values.")
     ] = False,
     init: Annotated[
         str | None,
@@ -212,17 +214,17 @@ def conform(
         Path | None, _option("The file that --init writes.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Test an implementation of Lookahead by the golden suite.
+    """Test an implementation of Lookahead with the golden suite.
 
     Prints a verdict for each profile, each failure, and what explains them.
 
     Exit code:
     0, if everything that it offers passes;
-    1, if a check fails, or passes that was expected to fail;
+    1, if a check fails, or passes although it was expected to fail;
     2, if the command was wrong;
     3, if the program stopped with an error;
     4, if nothing is wrong, but some answers did not come in time;
-    5, if it offers nothing that was asked for.
+    5, if it offers none of the checks.
     """
     if init is not None:
         _begin(init, output)
@@ -240,8 +242,9 @@ def conform(
         from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.judging import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
-        from lookahead_ref.conformance.reports import hidden, in_plain_words, summarize
+        from lookahead_ref.conformance.reports import in_plain_words
         from lookahead_ref.conformance.running import Limits, open_target
+        from lookahead_ref.conformance.summary import hidden, summarize
 
         option("--level", level, LEVELS)
         asked = _asked(dtype)
@@ -313,8 +316,8 @@ def _begin(kind: str, output: Path | None) -> None:
 @contextmanager
 def _started() -> "Iterator[None]":
     """Exit with the right code if a program cannot be started, or not in time."""
-    from lookahead_ref.conformance.reports import ERROR, UNJUDGED
     from lookahead_ref.conformance.running import HungError, StartError
+    from lookahead_ref.conformance.summary import ERROR, UNJUDGED
 
     try:
         yield
@@ -463,7 +466,7 @@ def models(
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
     with reported(), ExitStack() as stack:
-        from lookahead_ref.conformance import reports, running
+        from lookahead_ref.conformance import reports, running, summary
         from lookahead_ref.conformance.vectors import model_cases
 
         option("--level", level, LEVELS)
@@ -478,19 +481,19 @@ def models(
         results = running.run_models(program.ask, cases, dtypes=asked, level=level)
         for line in reports.report_lines(program.name, results):
             typer.echo(line)
-        if code := reports.exit_code({result.status for result in results}):
+        if code := summary.exit_code({result.status for result in results}):
             raise typer.Exit(code)
 
 
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))
 def _golden() -> None:
-    """Build the vectors of the golden suite, and test models by it."""
+    """Build the golden suite's vectors, test models, and survey implementations."""
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden generate"]))
 def generate(
     output: Annotated[
-        Path | None, _option("The folder; default: that of the package.", metavar="DIR")
+        Path | None, _option("The folder; default: the package's own.", metavar="DIR")
     ] = None,
 ) -> None:
     """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
@@ -512,8 +515,8 @@ def survey(
     name: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Public implementations, or files of adapters with a dict ABOUT; all that "
-            "are installed if not given.",
+            help="Public implementations, or files of adapters with a dict ABOUT; default: "
+            "all that are installed.",
             show_default=False,
         ),
     ] = None,
@@ -523,7 +526,7 @@ def survey(
     ] = None,
     output: Annotated[
         Path | None,
-        _option("Update this file; entries of other implementations stay."),
+        _option("Update this file, and keep its entries of other implementations."),
     ] = None,
 ) -> None:
     """Run the suite on public implementations, and write the findings as JSON."""

@@ -60,7 +60,7 @@ def alpha(
     k: K = 5,
     learning_rate: Annotated[
         float,
-        typer.Option(help="Of the inner SGD; the largest curvature is 1.14."),
+        typer.Option(help="Learning rate of the inner SGD; the largest curvature is 1.14."),
     ] = 1.7,
     alpha: Alpha = 0.5,
     output: Output = None,
@@ -102,19 +102,20 @@ def horizon(
 
 @pictures.command(epilog=epilog(EXAMPLES["theory rate"]))
 def rate(
-    momentum: Annotated[float, typer.Option(help="Of heavy ball and Nesterov.")] = 0.9,
+    momentum: Annotated[
+        float, typer.Option(help="Momentum of heavy ball and Nesterov.")
+    ] = 0.9,
     k: K = 5,
     alpha: Alpha = 0.5,
     points: Annotated[
-        int, typer.Option(help="Condition numbers from 2 to 100,000.", min=2)
+        int, typer.Option(help="How many condition numbers, from 2 to 100,000.", min=2)
     ] = 17,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw how fast each optimizer converges without noise, by the condition number.
 
-    SGD, heavy ball and Nesterov, alone and inside Lookahead, each with its best learning
-    rate.
+    SGD, heavy ball and Nesterov, alone and inside Lookahead, at their best learning rates.
     """
     _run("rate", output, as_json, momentum=momentum, k=k, alpha=alpha, points=points)
 
@@ -133,7 +134,9 @@ def stability(
 @pictures.command(epilog=epilog(EXAMPLES["theory outer"]))
 def outer(
     k: K = 5,
-    learning_rate: Annotated[float, typer.Option(help="Of the inner SGD.")] = 0.5,
+    learning_rate: Annotated[
+        float, typer.Option(help="Learning rate of the inner SGD.")
+    ] = 0.5,
     workers: Annotated[
         int, typer.Option(help="Workers whose pseudo-gradients are averaged.", min=1)
     ] = 1,

@@ -1,4 +1,4 @@
-"""The golden suite: vectors that show any implementation its mistakes."""
+"""The golden suite: vectors that reveal the mistakes of any implementation."""
 
 from lookahead_ref.conformance.judging import (
     Mismatch,

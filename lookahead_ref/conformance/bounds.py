@@ -1,21 +1,21 @@
-"""Numbers with a bound of their rounding error, which give the tolerances.
+"""Numbers with bounds on their rounding error, from which the tolerances come.
 
 The oracle runs on them, so that a tolerance comes from the same formulas as the value.
 Each operation adds `ROUNDINGS` machine epsilons (one is an ulp at 1) of its largest operand
-or result, at least the smallest subnormal; what its operands carry goes through the
-operation itself, by absolute values. The bound therefore holds for any sequence of
-roundings; in a closed loop it grows with the error amplification of the problem.
+or result, and at least the smallest subnormal. The operands' own bounds pass through the
+operation in absolute values. The total therefore holds for any sequence of roundings; in a
+closed loop it grows as the problem amplifies errors.
 
-Two epsilons, four times what one correct rounding costs, leave room for what correct
-programs may do differently: phi + alpha (theta - phi), (1 - alpha) phi + alpha theta or
+Two epsilons, four times the error of one correct rounding, leave room for differences
+between correct programs: phi + alpha (theta - phi), (1 - alpha) phi + alpha theta or
 adding a delta; fused multiply-add; a product with a reciprocal; moments as m + (1 - beta)
-(g - m). The numbers themselves account for hyperparameters, 1 - beta and 1 - beta^t that
-are rounded to, or evaluated in, the working precision.
+(g - m). Hyperparameters, 1 - beta and 1 - beta^t have bounds of their own, as programs
+may round them to the working precision, or compute them in it.
 
 Models also need sums, in any order, and functions. A sum of n terms loses n - 1 times as
-much as an addition, relative to the *sum of the sizes* of its terms, which bounds every
-order and fused multiply-adds. A function loses `FUNCTION` machine epsilons of its value, as
-vectorised ones may; a sigmoid, which may use tanh, of at least 1/2.
+much as an addition, relative to the *sum of the sizes* of its terms; this bounds every
+order, and fused multiply-adds. A function loses `FUNCTION` machine epsilons of its value,
+as vectorised ones may; for a sigmoid, which may use tanh, of its value or 1/2.
 """
 
 import math
@@ -48,7 +48,7 @@ _context.prec = 80
 
 @dataclass(frozen=True)
 class _Losses:
-    """Losses in a format at a level, relative to the operand or absolute."""
+    """The losses of a format and level, relative to the operand or absolute."""
 
     rounding: float
     division: float
@@ -70,10 +70,10 @@ class _Losses:
 
 
 class Bounded:
-    """A number, and a bound of a program's error in it."""
+    """A number, and a bound on a program's error in it."""
 
     __slots__ = ("losses", "middle", "radius")
-    # Float64 is enough for the number, as only the bound is used.
+    # Float64 is precise enough for the number, as only the bound is used.
 
     def __init__(self, middle: float, radius: float, losses: _Losses) -> None:
         self.middle = middle
@@ -173,7 +173,7 @@ class Bounding:
         return Bounded(value, self._losses.flush if flushed else 0.0, self._losses)
 
     def hyperparameter(self, value: float) -> Bounded:
-        """Make a number of a hyperparameter, which may be rounded."""
+        """Make a number from a hyperparameter, which a program may round."""
         return Bounded(value, abs(value) * self._half, self._losses)
 
     def sqrt(self, value: Bounded) -> Bounded:
@@ -202,7 +202,7 @@ class Bounding:
 
     def largest(self, values: Sequence[Bounded]) -> Bounded:
         """Return the largest number, as exact."""
-        # Nothing depends on it: it is only subtracted.
+        # It is only subtracted, and the result does not depend on it.
         return self.number(max(each.middle for each in values))
 
     def exp(self, value: Bounded) -> Bounded:
@@ -230,10 +230,10 @@ class Bounding:
         return self._losses.made(middle, radius, max(middle, 0.5), self._losses.function)
 
     def positive(self, value: Bounded) -> bool:
-        """Return whether a number is above zero, or raise if its error leaves that open."""
+        """Return whether a number is above zero; raise if its error leaves that open."""
         if value.radius and abs(value.middle) <= value.radius:
             raise ValueError(
-                "the sign of a number is open: a rectifier could go either way"
+                "the sign of a number is uncertain: a rectifier could go either way"
             )
         return value.middle > 0
 

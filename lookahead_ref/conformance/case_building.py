@@ -1,6 +1,6 @@
-"""How a case of an optimizer is built: its problem, its optimizers, and its record.
+"""Builds a case of an optimizer: its problem, its optimizers, and its record.
 
-Every tensor is exact in float32, so that a case serves both precisions.
+Every tensor is exact in float32, so that a case works in both precisions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def _bits(values: Any) -> Any:
 def tape(
     case: str, shapes: Shapes, steps: int, scale: int, missing: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """Draw a tape of gradients; `missing` has the steps without one, by parameter."""
+    """Draw a tape of gradients; `missing` lists the steps without one, by parameter."""
 
     def drawn(t: int, name: str, shape: tuple[int, ...]) -> list[str] | None:
         if t in missing.get(name, ()):
@@ -80,7 +80,7 @@ def inner(
     decoupled: float | None = None,
     **changed: float,
 ) -> Inner:
-    """Make an inner optimizer, with one of both kinds of weight decay or none."""
+    """Make an inner optimizer, with L2, decoupled or no weight decay."""
     h = {**_DEFAULTS[rule], **changed}
     kind = "none"
     for name, decay in (("l2", l2), ("decoupled", decoupled)):

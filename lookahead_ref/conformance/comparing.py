@@ -6,7 +6,7 @@ import numpy as np
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import KNOWN, Bug, simulate
-from lookahead_ref.conformance.bugs.simulation import Edit, Watch
+from lookahead_ref.conformance.bugs.simulation import Edit, IncompatibleError, Watch
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
@@ -46,6 +46,8 @@ def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         run = simulate(case.data, oracle.Double(), ordered, watch)
     except DiffersError:
         raise
+    except IncompatibleError as error:
+        raise DiffersError from error
     except (ArithmeticError, ValueError):
         return None
     except Exception as error:  # an edit may name what is not there

@@ -21,10 +21,6 @@ from lookahead_ref.conformance.bugs import (
     SinglePrecision,
     by_name,
 )
-from lookahead_ref.conformance.bugs.public_versions import (
-    ReadsBitsSwapped,
-    WritesBitsSwapped,
-)
 from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
 from lookahead_ref.conformance.comparing import (
     BrokenError,
@@ -45,6 +41,9 @@ from lookahead_ref.conformance.vectors import Case
 
 _REFERENCE = "reference"
 _NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
+_READS_SWAPPED, _WRITES_SWAPPED = map(
+    by_name, ("reads-bits-swapped", "writes-bits-swapped")
+)
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
@@ -123,7 +122,7 @@ def _implied(outcome: str, place: str) -> list[str]:
 
 def _general(convention: type[Bug]) -> list[str]:
     """Name a convention, and that of which it is a special case."""
-    return [each.name for each in CONVENTIONS if issubclass(convention, each)]
+    return [each.name for each in CONVENTIONS if convention.is_case_of(each)]
 
 
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
@@ -207,7 +206,7 @@ def _cited(bug: type[Bug], clauses: Counter[str]) -> type[Bug]:
 def _is_special(bugs: Bugs, others: Bugs) -> bool:
     """Return whether one of the bugs is a special case of what the others have for it."""
     own, general = bugs - others, others - bugs
-    return len(own) == len(general) == 1 and issubclass(*own, *general)
+    return len(own) == len(general) == 1 and next(iter(own)).is_case_of(*general)
 
 
 def _plain(results: Iterable[Result]) -> list[Result]:
@@ -231,7 +230,7 @@ def _conventions(results: Iterable[Result]) -> list[tuple[type[Bug], ...]]:
                 special = [
                     each.name
                     for each in CONVENTIONS
-                    if issubclass(each, general) and not each.applies(result.case.data)
+                    if each.is_case_of(general) and not each.applies(result.case.data)
                 ]
                 names = [general.name, *special]
                 tally.setdefault(general.place, Counter()).update(names)
@@ -439,7 +438,7 @@ class _Search:
             {r.dtype for r in failed} == {"float64"}
             and any(r.dtype == "float32" for r in passed)
         )
-        conventions = {bug.place for base in bases for bug in base if bug in CONVENTIONS}
+        conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found: list[Bugs] = []
         partly: list[Bugs] = []
         self.searching = True
@@ -571,8 +570,8 @@ class _Search:
     def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         case, dtype = result.case, "float32" if single else result.dtype
         slack = self._once((case.id, dtype), lambda: slack_of(case, dtype))
-        swapped = WritesBitsSwapped in bugs
-        if tiny := ReadsBitsSwapped in bugs:
+        swapped = _WRITES_SWAPPED in bugs
+        if tiny := _READS_SWAPPED in bugs:
             slack = 0 * slack
         observed: Values = self._once(
             (id(result), swapped), lambda: seen_values(result, swapped=swapped)

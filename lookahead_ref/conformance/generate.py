@@ -27,7 +27,7 @@ from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, Step, bi
 from lookahead_ref.conformance.vectors import Format, decode
 
 VISIBLE = 64.0
-"""A flag means that a bug's error is at least this many of the widest tolerances."""
+"""A case gets a bug's flag if the bug's error is this many of the widest tolerances."""
 
 Margins = Mapping[str, Mapping[str, float]]
 Bounds = Mapping[str, Mapping[str, Any]]
@@ -105,7 +105,7 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
             for each in CONVENTIONS
             if each.applies(case) and "overflow" not in conditions
         ]
-        # A variant without a difference needs no outcome.
+        # A variant that makes no difference needs no outcome.
         outcomes[1:] = [each for each in outcomes[1:] if _fast(each) != _fast(reference)]
     case["outcomes"] = outcomes
     if conditions and conditions != ["subnormal"]:
@@ -149,7 +149,7 @@ def complete_model(case: PlannedCase) -> PlannedCase:
 
 
 def _table(dtypes: Iterable[str], make: Callable[[str, str], Any]) -> dict[str, Any]:
-    """Make something for each precision and level."""
+    """Call a function for each precision and level."""
     return {dtype: {level: make(dtype, level) for level in LEVELS} for dtype in dtypes}
 
 
@@ -159,7 +159,7 @@ def _named(expected: Any, bounds: Bounds, of: str) -> list[dict[str, Any]]:
 
 
 def _quantity(expected: Any, bounds: Bounds, of: str, key: Any = None) -> dict[str, Any]:
-    """Write the expected values of an attribute, or of an entry in it."""
+    """Write the expected values of an attribute, or of one of its entries."""
 
     def numbers(result: Any) -> Any:
         found = getattr(result, of) if key is None else getattr(result, of)[key]
@@ -174,14 +174,14 @@ def _quantity(expected: Any, bounds: Bounds, of: str, key: Any = None) -> dict[s
 
 
 def _each(function: Callable[..., Any], *values: Any) -> Any:
-    """Call a function with numbers, or elementwise with nested lists of them."""
+    """Apply a function to numbers or, elementwise, to nested lists of them."""
     if not isinstance(values[0], list):
         return function(*values)
     return [_each(function, *each) for each in zip(*values, strict=True)]
 
 
 def nearest_float(number: Any) -> float:
-    """Round a number of 50 digits to float64, ties to even, subnormal numbers included."""
+    """Round a number of 50 digits to float64, ties to even, with subnormal numbers."""
     number = getattr(number, "exact", number)
     sign, mantissa, exponent, _ = number._mpf_
     if not mantissa:  # zero, or infinite
@@ -213,7 +213,7 @@ def margins(
     case: PlannedCase, steps: Sequence[Mapping[str, Any]], bug: type[Bug]
 ) -> Margins:
     """Return a bug's largest error in tolerances; nothing if it does not apply."""
-    # Measured in what every program shows: fast and evaluated weights.
+    # Measured in fast and evaluated weights, which every program shows.
     if not bug.applies(case):
         return {}
     seen = simulate(case, Double(), [bug])

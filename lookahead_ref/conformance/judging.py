@@ -50,7 +50,7 @@ class Observation:
     resumed: Trajectory | None = None
     """The steps after the save point, in a new process."""
     evaluations: dict[int, Float64Array] = field(default_factory=dict)
-    """Step, counted from 1, to the weights evaluated there."""
+    """The weights evaluated after a step, by step, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Mismatch:
     """An element of a quantity that exceeds its tolerance."""
 
     where: str
-    """``fast weights``, ``slow weights``, a slot, each perhaps after loading; of a model
+    """``fast weights``, ``slow weights`` or a slot, perhaps after loading; for a model
     ``loss``, ``gradient layer1.bias``, ``layer1.cell``, ..."""
     step: int
     """The step, counted from 1; 1 for a model."""
@@ -91,7 +91,7 @@ class Verdict:
 def distances(
     got: Float64Array, expected: Float64Array, tolerance: Float64Array
 ) -> Float64Array:
-    """Return distances in tolerances, infinite if only one of both is finite."""
+    """Return distances in tolerances; infinite if only one of the values is finite."""
     with np.errstate(all="ignore"):
         distance = np.abs(got - expected) / tolerance
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
@@ -178,7 +178,7 @@ def _against(
 def shown(
     case: Case, seen: Observation
 ) -> Iterator[tuple[str, dict[str, dict[int, Float64Array]]]]:
-    """Yield visible values by name and step, also those after loading and evaluations."""
+    """Yield visible values by name and step, including those after loading."""
     parts = [("", 1, seen.steps)]
     if seen.resumed is not None and case.save_after is not None:
         parts.append((" after loading", case.save_after + 1, seen.resumed))
@@ -267,11 +267,11 @@ def judge_model(
     return found
 
 
-# Results of a run, and known failures, which must fail.
+# Results of a run, and known failures, which must go on failing.
 
 Status = Literal["passed", "failed", "error", "unjudged", "unsupported"]
-"""Error: there was nothing to judge; unjudged: no answer came in time; unsupported: the
-program does not offer what the case needs."""
+"""``error``: there was nothing to judge; ``unjudged``: no answer came in time;
+``unsupported``: the program does not offer what the case needs."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ _FIELDS = {"case", "flag", "reason", "link"}
 
 
 Expectation = Mapping[str, str]
-"""A known failure of a ``case`` or of all with a ``flag``: its reason and link."""
+"""A known failure: a ``case`` or a ``flag``, with a reason and perhaps a link."""
 
 
 def covers(expectation: Expectation, result: Result) -> bool:
@@ -304,7 +304,7 @@ def covers(expectation: Expectation, result: Result) -> bool:
 
 
 def read_expectations(path: Path) -> list[Expectation]:
-    """Read a file of known failures, such as `first_list` makes."""
+    """Read a file of known failures, such as one that `first_list` made."""
     place = f"--expect {path}"
     try:
         content = read_file(path)
@@ -346,7 +346,7 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
 def stale(
     results: Sequence[Result], expectations: Iterable[Expectation]
 ) -> list[Expectation]:
-    """List the known failures whose cases were judged and now all pass."""
+    """List the known failures that no longer fail."""
     found = []
     for each in expectations:
         states = {result.status for result in results if covers(each, result)}
@@ -356,7 +356,7 @@ def stale(
 
 
 def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
-    """List all failures as known, with a reason to be replaced by hand."""
+    """List all failures as known, with a placeholder for the reason."""
     failed = dict.fromkeys(r.case.id for r in results if r.status == "failed")
     listed = [{"case": case, "reason": reason, "link": ""} for case in failed]
     name, version = _EXPECTATIONS

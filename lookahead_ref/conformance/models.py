@@ -4,8 +4,8 @@ This file computes the expected loss and gradients, and shares no code with the 
 Read it beside the page of the golden models (``docs/conformance/models.md``): it should be
 right by inspection. Central differences test the gradients. An id is never reused.
 
-It reads cases of the vector files. A vector is a list of numbers, a matrix a list of rows.
-The arithmetic is a parameter, as in `lookahead_ref.conformance.oracle`.
+It reads cases from the vector files. A vector is a list of numbers, a matrix a list of
+rows. The arithmetic is a parameter, as in `lookahead_ref.conformance.oracle`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -168,7 +168,7 @@ Matrix: TypeAlias = list[Vector]
 
 
 class _Arithmetic(Protocol):
-    """The numbers to compute with: they know ``+ - * /``."""
+    """Numbers to compute with: they have ``+ - * /``."""
 
     def number(self, value: float) -> Number: ...
     def total(self, terms: Sequence[Number]) -> Number: ...  # in any order

@@ -198,7 +198,7 @@ def _state() -> Cases:
 
 def _first_gradient_late() -> Cases:
     """Yield cases of a parameter that synchronizes before it has a gradient."""
-    # In version 2 there were such cases for SGD and heavy ball only, and of `maintain`.
+    # Version 2 had such cases only for SGD and heavy ball, with `maintain`.
     # Such a small epsilon makes no difference anywhere.
     sums, moments = adagrad(l2=0.1, epsilon=1e-30), adam(epsilon=1e-30)
     both: Shapes = {"first": (1,), "second": (1,)}
@@ -220,8 +220,8 @@ def _first_gradient_late() -> Cases:
 
 def _shapes() -> Cases:
     """Yield cases of a matrix that is not square, and of two parameters."""
-    # In all other cases matrices are square, and a schedule, a second level, saving and
-    # evaluation have only one tensor.
+    # In all other cases matrices are square, and those with a schedule, a second level,
+    # saving or evaluation have only one tensor.
     yield build("wrapper-not-square", "LA-30", lookahead(2, 0.8), sgd(), 5,
                 says="matrix with more columns than rows", shapes=NOT_SQUARE)  # fmt: skip
 
@@ -393,7 +393,7 @@ def _inner(name: str) -> Cases:
     yield case("separate", rule, inner=make(0.05), k=5, steps=8, **SEPARATE)
     if name != "adamw":
         yield case("l2", "IN-3", "weight decay added to the gradient", make(l2=0.1))
-    # With a velocity these are of version 2: in version 1 a variant of them had no decay.
+    # With a velocity these were added in version 2; in version 1 one variant lacked decay.
     again = "-again" if name in ("heavy-ball", "nesterov") else ""
     yield case(f"decoupled{again}", "IN-4", "decoupled weight decay", make(decoupled=0.1))
     yield case(f"decoupled-moving{again}", "IN-4",

@@ -30,7 +30,7 @@ context.dps = 50
 
 
 class Arithmetic(Protocol):
-    """The numbers to compute with: they know ``+ - * /`` and positive integer powers."""
+    """Numbers to compute with: they have ``+ - * /`` and positive integer powers."""
 
     def number(self, value: float) -> Number:
         """Make a number from a tensor's value, without rounding."""
@@ -191,7 +191,7 @@ class OracleInner:
         self.count = [0] * len(theta)
 
     def follow(self, phi: Tensors) -> None:
-        """Do nothing: an inner optimizer keeps no weights."""
+        """Do nothing: an inner optimizer has no weights of its own."""
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one update of every tensor that has a gradient, equation (0.2)."""
@@ -352,7 +352,7 @@ class OracleWorkers:
 
     @staticmethod
     def begin(thetas: Sequence[Tensors]) -> list[Tensors]:
-        """Return the initial weights of the workers: all as the first's."""
+        """Return the initial weights of the workers: those of the first for all."""
         return [thetas[0] for _ in thetas]
 
     @property

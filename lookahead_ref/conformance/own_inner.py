@@ -1,9 +1,9 @@
 """The profile ``own-inner``: the outer update alone, around any inner optimizer.
 
-The suite need not know the rule, which may be fused with Lookahead. A program runs a case
-with and without synchronizations; the latter shows what its inner steps add to the weights.
-These increments, as gradients of SGD with learning rate 1, make an ordinary case with
-expected values and tolerances, by which the program is judged and diagnosed.
+The suite need not know the rule, which may be fused with Lookahead. A program runs each
+case with and without synchronizations. The run without shows what its inner steps add to
+the weights. These increments serve as gradients of SGD with learning rate 1, which makes an
+ordinary case with expected values and tolerances.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _LEARNING_RATE, _SCALE, _FAR = 0.01, 2, 0.5
 
 @cache
 def own_cases() -> list[Case]:
-    """List the cases, which have outcomes only after a program has run them."""
+    """List the cases, which get outcomes only when a program runs them."""
 
     # Expected values depend on the precision, so each case has only one.
     def both(k: int, alpha: float, steps: int, what: str = "", **more: Any) -> list[Case]:
@@ -62,7 +62,7 @@ def own_cases() -> list[Case]:
 def judged_by_itself(
     observe: Callable[[Case], Observation], case: Case, dtype: str
 ) -> tuple[Case, Observation]:
-    """Run a case; also return the case made of the program's own steps."""
+    """Run a case; return the case made of the program's own steps, and its values."""
     weights = np.concatenate([each.reshape(-1) for each in case.params("float64")])
     seen = observe(case)
     added = _increments(observe, case, 1.0)
@@ -70,7 +70,7 @@ def judged_by_itself(
         raise UnsupportedError("its steps are too large: does it use the learning rate?")
     rounding = np.finfo(dtype).eps * 16 * np.abs(weights)
     if np.any(np.abs(added - _increments(observe, case, 2.0)) > rounding):
-        raise UnsupportedError("its steps depend on the weights, as by weight decay")
+        raise UnsupportedError("its steps depend on the weights, as with weight decay")
     sgd = {"rule": "sgd", "weight_decay_kind": "none", "hyperparameters": []}
     data = {**case.data, "inner": sgd, "learning_rate": [bits(1.0)]}
     sizes = np.cumsum([len(each["values"]) for each in data["params"]])[:-1]
@@ -104,7 +104,7 @@ def _increments(
 
     try:
         fast = steps(1.0)
-    except (TargetError, UnsupportedError):  # some want it below 1
+    except (TargetError, UnsupportedError):  # some programs require alpha < 1
         fast = steps(0.5)
     start = np.concatenate([each.reshape(-1) for each in case.params("float64")])
     return np.diff(np.stack([factor * start, *fast]), axis=0)

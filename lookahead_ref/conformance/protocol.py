@@ -1,4 +1,4 @@
-"""The requests to a program under test, and a case as a sequence of them."""
+"""What a program under test is asked, and how a case is run on it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class UnsupportedError(Exception):
 
 
 class TargetError(Exception):
-    """A program failed at a case, or gave an invalid answer."""
+    """A program stopped with an error in a case, or gave an invalid answer."""
 
     def __init__(self, said: str, frame: Mapping[str, str] | None = None) -> None:
         super().__init__(said)
@@ -74,7 +74,7 @@ class Inner:
     rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam", "own"}
         Its rule; ``own`` is the program's, only for those that offer ``own-inner``.
     hyperparameters : dict
-        Those that it has of ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and
+        Its hyperparameters, from ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and
         ``weight_decay``.
     weight_decay_kind : {"none", "l2", "decoupled"}
         Where weight decay enters.
@@ -100,7 +100,7 @@ class Setup:
     Parameters
     ----------
     case : str
-        The case's id, on which nothing must depend.
+        The case's id; nothing may depend on it.
     dtype : {"float32", "float64"}
         The precision to work in.
     params : dict
@@ -110,7 +110,7 @@ class Setup:
     inner : Inner
         The inner optimizer.
     workers : int, default: 1
-        With several, dicts by name hold the tensors of all: ``1/weight``, ``2/weight``,
+        With several workers, dicts hold the tensors of all: ``1/weight``, ``2/weight``,
         ...; see `split` and `merged`. Only for adapters that offer workers.
     """
 
@@ -174,7 +174,7 @@ class Setup:
         if len(self.levels) > 1 and not nesting:
             raise UnsupportedError("a Lookahead around another")
         if any(len(level.alpha) > 1 for level in self.levels) and not alpha_schedule:
-            raise UnsupportedError("an alpha that changes")
+            raise UnsupportedError("a changing alpha")
         asked = [
             ("rule", self.inner.rule, rules),
             ("weight decay", self.inner.weight_decay_kind, weight_decay),
@@ -218,7 +218,7 @@ class Adapter(Protocol):
         """Return the weights that a user would evaluate now, as tensors."""
 
     def snapshot(self) -> Any:
-        """Take the state, as a user would to keep it in memory during training."""
+        """Copy the state, as a user would to keep it in memory during training."""
 
     def dump(self, snapshot: Any) -> bytes:
         """Write a state, which may be many steps old, as bytes."""
@@ -257,7 +257,7 @@ class ModelAdapter(Protocol):
 
 
 def setup(case: Case, dtype: str) -> Setup:
-    """Read a case's setup: all but gradients and expected values."""
+    """Read a case's setup: everything but gradients and expected values."""
     return Setup(
         case.id,
         dtype,
@@ -344,7 +344,7 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
         if t + 1 in case.evaluate_after:
             weights = _checked(case, "evaluated weights", method(adapter, "evaluation")())
             seen.evaluations[t + 1] = _flat(weights)
-            # The next gradient is taken at the weights that an evaluation left.
+            # An evaluation may have changed the weights; the next gradient is taken there.
             fast = _copied(_checked(case, "fast weights", adapter.fast()), dtype)
         if t + 1 == case.save_after:
             snapshot, kept = method(adapter, "snapshot")(), fast
@@ -380,7 +380,7 @@ def gradients_at(
         for x, matrix, c in zip(theta, problem["matrix"], centres, strict=True):
             away = (x - c).reshape(-1)
             rows = decode(matrix).astype(dtype).reshape(away.size, away.size)
-            # Not a matrix product, whose order of summation differs between machines.
+            # A matrix product would sum in an order that depends on the machine.
             total = np.zeros_like(away)
             for j in range(away.size):
                 total += rows[:, j] * away[j]
@@ -409,7 +409,7 @@ def _record(
     slow: Any = getattr(adapter, "slow", list)()
     if isinstance(slow, Mapping):
         raise TargetError(
-            "slow weights must be a list, a dict for each Lookahead, got a dict"
+            "slow weights must be a list with a dict for each Lookahead, got a dict"
         )
     trajectory.slow.append([_flat(_checked(case, "slow weights", each)) for each in slow])
     slots: Any = getattr(adapter, "slots", dict)()

@@ -1,309 +1,76 @@
-"""What a run of the suite found: as plain data, and from it text, Markdown, HTML, JUnit."""
+"""Writes what a run of the suite found as text, Markdown, HTML and JUnit's XML."""
 
 import html
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import product
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
-import lookahead_ref
-from lookahead_ref.conformance.bugs import CLAUSES, by_name
-from lookahead_ref.conformance.bugs.simulation import has
-from lookahead_ref.conformance.diagnosis import Diagnosis, followed
-from lookahead_ref.conformance.judging import (
-    Expectation,
-    Mismatch,
-    Result,
-    covers,
-    judge,
-    stale,
-)
-from lookahead_ref.conformance.oracle import RULES
+from lookahead_ref.conformance.bugs import CLAUSES
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.protocol import Array, gradients_at, setup
 from lookahead_ref.conformance.running import ModelResult
-from lookahead_ref.conformance.vectors import VERSION, Case, cases
-from lookahead_ref.conformance.wire import encode, printable
+from lookahead_ref.conformance.summary import COUNTS, NOT_OFFERED, Summary
+from lookahead_ref.conformance.vectors import Case, cases
+from lookahead_ref.conformance.wire import printable
 from lookahead_ref.report.page import Section, page, paragraph
+from lookahead_ref.report.words import several
 
-Summary = Mapping[str, Any]
 Item = TypeVar("Item")
 
-PASSED, FAILED, ERROR, UNJUDGED, NOT_OFFERED = 0, 1, 3, 4, 5
-"""Exit codes; 2 is for a command that was wrong."""
-
-_COUNTS = {
-    "passed": "Passed",
-    "failed": "Failed",
-    "known": "Known",
-    "error": "Errors",
-    "unjudged": "Not judged",
-    "unsupported": "Not offered",
-}
-COLUMNS = ("Profile", "Verdict", *_COUNTS.values())
-"""The columns of the matrix."""
-
-_VERDICTS = {
-    "error": "error",
-    "failed": "fails",
-    "unjudged": "not judged",
-    "known": "fails as known",
-    "passed": "passes",
-}
-"""A profile's verdict, by the first status that any of its cases has."""
-_SHOWN = 50
-
-_TRAITS = {
-    "nested": "a Lookahead around another",
-    "outer": "an outer optimizer",
-    "workers": "several workers",
-    "save": "a loaded state",
-    "evaluate": "an evaluation",
-    "alphas": "an alpha that changes",
-    "rates": "a learning rate that changes",
-    "maintain": "inner state that is maintained",
-    "reset": "inner state that is reset",
-    "interpolate": "inner state that is interpolated",
-    "decay": "weight decay",
-    "l2": "weight decay in the gradient",
-    "decoupled": "weight decay apart from the gradient",
-    "slots": "an inner optimizer with slots",
-    "velocity": "an inner optimizer with a velocity",
-    **{rule: f"{rule} inside" for rule in RULES},
-    "no-gradient": "a parameter without a gradient",
-    "several": "several parameters",
-    "matrix": "a matrix",
-}
-"""What a case may need for a bug to show, in words."""
-
-
-def summarize(
-    target: str,
-    results: Sequence[Result],
-    diagnoses: Sequence[Diagnosis],
-    expectations: Sequence[Expectation] = (),
-    *,
-    level: str = "strict",
-) -> dict[str, Any]:
-    """Put together what a run found, as plain data."""
-    failures = [
-        _failure(result, next((e for e in expectations if covers(e, result)), None))
-        for result in results
-        if result.status == "failed"
-    ]
-    surprises = stale(results, expectations)
-    conventions = followed(results)
-    mixed = any(not each.names for each in conventions)
-    wrong = mixed or surprises or any(each["known"] is None for each in failures)
-    # A known failure counts as a pass.
-    statuses = {"passed" if r.status == "failed" else r.status for r in results}
-    return {
-        "format": "lookahead-conformance",
-        "version": 1,
-        "target": target,
-        "lookahead_ref": lookahead_ref.__version__,
-        "vectors": VERSION,
-        "level": level,
-        "exit_code": exit_code(statuses | ({"failed"} if wrong else set())),
-        "profiles": _profiles(results, failures),
-        "conventions": [
-            {
-                "names": list(each.names),
-                "says": [by_name(name).says for name in each.names],
-                "checks": each.checks,
-            }
-            for each in conventions
-        ],
-        "failures": failures,
-        "errors": _reasons(results, "error"),
-        "unjudged": _reasons(results, "unjudged"),
-        "unsupported": _reasons(results, "unsupported"),
-        "unexpected_passes": surprises,
-        "hints": [*_hints(results, level), *_common(results, diagnoses)],
-        "diagnosis": [
-            {
-                "scope": each.scope,
-                "conventions": list(each.conventions),
-                "explanations": [[bug.as_dict() for bug in e] for e in each.explanations],
-                "exceptions": list(each.exceptions),
-                "unobserved": list(each.unobserved),
-                "limited": each.limited,
-            }
-            for each in diagnoses
-        ],
-    }
-
-
-def exit_code(statuses: Collection[str]) -> int:
-    """Return the code of the worst status; all that is not offered is no pass."""
-    if set(statuses) == {"unsupported"}:
-        return NOT_OFFERED
-    codes = {"error": ERROR, "failed": FAILED, "unjudged": UNJUDGED}
-    return next((code for status, code in codes.items() if status in statuses), PASSED)
-
-
-def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
-    """Say which option may tell more: what there is to try at no cost."""
-    failed = [(r.case, r.seen, r.dtype) for r in results if r.status == "failed"]
-    within = (
-        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in failed
+_HEADS = dict(
+    zip(
+        COUNTS,
+        ("Passed", "Failed", "Known", "Errors", "Not judged", "Not offered"),
+        strict=True,
     )
-    if level == "strict" and failed and all(within):
-        yield "It fails only as GPUs may, such as by flushing: --level gpu allows that."
-    if any(each.status == "unjudged" for each in results):
-        yield "The machine is slow, or the program hangs: --step-timeout gives more time."
-    wrong = {each.dtype for each in results if each.status in ("failed", "error")}
-    judged = Counter(each.dtype for each in results if each.status != "unsupported")
-    passed = Counter(each.dtype for each in results if each.status == "passed")
-    for right, other in product(judged.keys() - wrong, wrong):
-        if passed[other] < judged[other] / 2:
-            yield f"If it computes only in {right}, --dtype {right} leaves out {other}."
+)
+COLUMNS = ("Profile", "Verdict", *_HEADS.values())
+"""The columns of the table of profiles."""
 
-
-def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
-    """Say where to look if no bug explains everything: what all failing checks have."""
-    if not diagnoses or diagnoses[0].explanations:
-        return
-    judged = [each for each in results if each.verdict is not None]
-    failed = [each for each in judged if each.status == "failed"]
-
-    def having(traits: Sequence[str], some: Sequence[Result]) -> list[Result]:
-        return [r for r in some if all(has(trait, r.case.data) for trait in traits)]
-
-    traits = [each for each in _TRAITS if len(having([each], failed)) == len(failed)]
-    for each in reversed(traits):  # what the others imply says nothing more
-        rest = [trait for trait in traits if trait != each]
-        if len(having(rest, judged)) == len(having(traits, judged)):
-            traits = rest
-    if traits:
-        told = " and ".join(_TRAITS[each] for each in traits)
-        count = f"{len(failed)} of {len(having(traits, judged))}"
-        yield f"Only checks with {told} fail: {count} of them."
-    firsts = [
-        (r.verdict.mismatches[0], r.case.data["lookahead"]) for r in failed if r.verdict
-    ]
-    if all("after loading" in first.where for first, _ in firsts):
-        yield "Each fails after a state is loaded, and not before."
-    if all(
-        any(not first.step % level["k"] for level in levels) for first, levels in firsts
-    ):
-        yield "Each fails first at a step that synchronizes."
-
-
-def _reasons(results: Sequence[Result], status: str) -> list[dict[str, Any]]:
-    return [
-        {"case": r.case.id, "dtype": r.dtype, "profile": r.case.profile, "reason": r.reason}
-        | ({"frame": r.frame} if status == "error" else {})
-        for r in results
-        if r.status == status
-    ]
-
-
-def _profiles(
-    results: Sequence[Result], failures: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    known = {(each["case"], each["dtype"]) for each in failures if each["known"]}
-    found: dict[str, Counter[str]] = {}
-    for result in results:
-        status = "known" if (result.case.id, result.dtype) in known else result.status
-        found.setdefault(result.case.profile, Counter())[status] += 1
-    profiles = []
-    for name, counts in found.items():
-        verdict = next(
-            (v for status, v in _VERDICTS.items() if counts[status]), "not offered"
-        )
-        counted = {status: counts[status] for status in _COUNTS}
-        profiles.append({"name": name, "verdict": verdict, **counted})
-    return profiles
-
-
-def _failure(result: Result, known: Expectation | None) -> dict[str, Any]:
-    case, mismatches = result.case, result.verdict.mismatches if result.verdict else ()
-    return {
-        "case": case.id,
-        "dtype": result.dtype,
-        "profile": case.profile,
-        "clause": case.data["clause"],
-        "comment": case.data["comment"],
-        "flags": case.flags,
-        "known": known,
-        "quantities": [_quantity(case, each) for each in mismatches],
-    }
-
-
-def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
-    name, place, index = _element(case, mismatch.element)
-    return {
-        "where": mismatch.where,
-        "step": mismatch.step,
-        "tensor": name,
-        "element": place,
-        "index": index,
-        "expected": mismatch.expected,
-        "got": mismatch.got,
-        "expected_bits": encode([mismatch.expected])[0],
-        "got_bits": encode([mismatch.got])[0],
-        "distance": mismatch.distance,
-    }
-
-
-def _element(case: Case, element: int) -> tuple[str, int, list[int]]:
-    """Return the tensor that an element is in, its place in row-major order, its index."""
-    for name, shape in zip(case.names, case.shapes, strict=True):
-        if element < prod(shape):
-            return name, element, [int(i) for i in np.unravel_index(element, shape)]
-        element -= prod(shape)
-    raise IndexError(f"no tensor of {case.id} has the element")
-
-
-def hidden(summary: Summary) -> dict[str, Any]:
-    """Leave out what was expected, and what it could be worked out from."""
-    out = {"expected": None, "expected_bits": None, "distance": None}
-    return {
-        **summary,
-        "failures": [
-            {**each, "quantities": [{**q, **out} for q in each["quantities"]]}
-            for each in summary["failures"]
-        ],
-    }
+_SHOWN = 50
 
 
 # Lines that all reports share.
 
 
 def matrix_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """Return the rows of the matrix under `COLUMNS`."""
+    """Return the rows of the table of profiles, under `COLUMNS`."""
     return [
-        (row["name"], row["verdict"], *(str(row[name] or "") for name in _COUNTS))
+        (row["name"], row["verdict"], *(str(row[name] or "") for name in COUNTS))
         for row in summary["profiles"]
     ]
 
 
 def headline(summary: Summary) -> str:
-    """Return what was found, in a sentence."""
-    total: Counter[str] = Counter()
-    for row in summary["profiles"]:
-        total.update({name: row[name] for name in _COUNTS})
+    """Return the findings in a sentence."""
     if summary["exit_code"] == NOT_OFFERED:
-        return f"{summary['target']} offers nothing of what it was asked for."
-    judged = total["passed"] + total["failed"] + total["known"]
+        return f"{summary['target']} offers none of the checks."
+    total = _total(summary)
     mixed = any(not each["names"] for each in summary["conventions"])
-    told = [
+    findings = [
         (total["failed"], "{} fail"),
-        (total["known"], "{} fail as known"),
-        (len(summary["unexpected_passes"]), "{} pass although they are known to fail"),
+        (total["known"], "{} fail as expected"),
+        (len(summary["unexpected_passes"]), "{} pass although they were expected to fail"),
         (mixed, "it mixes conventions"),
-        (total["error"], "the target stopped with an error at {}"),
-        (total["unjudged"], "{} could not be judged, as no answer came in time"),
+        (total["error"], "{} stopped with an error"),
+        (total["unjudged"], "{} got no answer in time"),
         (total["unsupported"], "{} are not offered"),
     ]
-    words = [f"{total['passed']} of {judged} checks pass"]
-    words += [text.format(count) for count, text in told if count]
+    words = [_passing(total), *(text.format(count) for count, text in findings if count)]
     return f"{summary['target']}: {', '.join(words)}."
+
+
+def _total(summary: Summary) -> dict[str, int]:
+    """Add up the counts of all profiles."""
+    return {name: sum(row[name] for row in summary["profiles"]) for name in COUNTS}
+
+
+def _passing(total: Mapping[str, int]) -> str:
+    judged = total["passed"] + total["failed"] + total["known"]
+    return f"{total['passed']} of {judged} checks pass"
 
 
 def failure_line(failure: Mapping[str, Any]) -> str:
@@ -326,45 +93,40 @@ def _indexed(quantity: Mapping[str, Any]) -> str:
 
 
 def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Write the expected and the actual value and their distance, in enough digits."""
+    """Write the expected and actual value and their distance, with enough digits."""
     expected, got = quantity["expected"], quantity["got"]
     if expected is None:
         return "", f"{got:.9g}", ""
     texts = [(f"{expected:.{n}g}", f"{got:.{n}g}") for n in (6, 9, 12, 15)]
     texts.append((repr(expected), repr(got)))
-    told = next((each for each in texts if each[0] != each[1]), texts[-1])
-    return *told, f"{quantity['distance']:.3g}"
+    shown = next((each for each in texts if each[0] != each[1]), texts[-1])
+    return *shown, f"{quantity['distance']:.3g}"
 
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
-    """Say what explains the failures: lines with their depth, from 0."""
-    told: set[str] = set()
+    """Yield the lines that explain the failures, each with its indentation, from 0."""
+    seen: set[str] = set()
     for scopes, each in _by_finding(summary):
-        about = f"What was observed in {scopes}" if scopes else "Everything observed"
+        about = f"What was seen in {scopes}" if scopes else "Everything seen"
         if not each["explanations"]:
-            yield 0, f"{about}: no named bugs explain it, alone or together.{_ended(each)}"
+            yield 0, f"{about}: no known bugs explain it, alone or together.{_ended(each)}"
             continue
         if each["exceptions"]:
-            left = f"{len(each['exceptions'])} cases, nested or without gradients"
-            about += f", except {left},"
+            left = several(len(each["exceptions"]), "case")
+            about += f", except {left}, nested or without gradients,"
         yield 0, f"{about} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:
-                yield 0, "or equally by:"
+                yield 0, "or equally well by:"
             for cause in explanation:
                 yield 1, f"{cause['name']}: {cause['says']}"
-                if cause["name"] in told:
-                    continue
                 if "diff" in cause:
-                    yield (
-                        2,
-                        f"it is no bug with a name, but a change of {cause['function']}",
-                    )
+                    yield 2, f"not a known bug, but this change to {cause['function']}:"
                     yield from ((3, line) for line in cause["diff"])
-                    continue
-                told.add(cause["name"])
-                yield 2, f"it breaks: {cause['breaks']}"
-                yield 2, f"to fix it: {cause['fix']}"
+                elif cause["name"] not in seen:
+                    seen.add(cause["name"])
+                    yield 2, f"consequence: {cause['breaks']}"
+                    yield 2, f"to fix it: {cause['fix']}"
         if each["conventions"]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
         if each["unobserved"]:
@@ -372,12 +134,12 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
 
 
 def _ended(each: Mapping[str, Any]) -> str:
-    limit = " The search for changes of the reference ended at its limit."
+    limit = " The search for changes to the reference ended at its limit."
     return limit * bool(each["limited"])
 
 
 def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
-    """Put profiles together of which the same was found; the names of all are empty."""
+    """Group profiles with the same finding; for all profiles, the names are empty."""
 
     def finding(each: Mapping[str, Any]) -> str:
         return str({**each, "scope": each["scope"] is None})
@@ -387,13 +149,13 @@ def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
-    """List what is to be told case by case: titles, each with its lines."""
+    """Return titles with their lines: failures, hints, errors and so on."""
     failures = summary["failures"]
     unknown = [each for each in failures if each["known"] is None]
     causes = [(each, _cause(summary, each)) for each in unknown]
     found = {
         "Failures": [
-            f"{group[0][1]}: {len(group)} checks, such as {failure_line(group[0][0])}"
+            f"{group[0][1]}: {_such_as(group)} {failure_line(group[0][0])}"
             for group in parted(causes, lambda each: each[1])
         ],
         "Known failures": [
@@ -401,7 +163,7 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
             for each in failures
             if each["known"]
         ],
-        "Passes although known to fail": [*map(_known_line, summary["unexpected_passes"])],
+        "Unexpected passes": [*map(_known_line, summary["unexpected_passes"])],
         "Conventions": [*map(_convention_line, summary["conventions"])],
         "Hints": summary["hints"],
         "Errors": _grouped(summary["errors"]),
@@ -411,17 +173,20 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     return [(title, lines) for title, lines in found.items() if lines]
 
 
+def _such_as(group: Sequence[object]) -> str:
+    return several(len(group), "check") + ("," if len(group) == 1 else ", such as")
+
+
 def _grouped(some: Sequence[Mapping[str, str]]) -> list[str]:
     """Write each reason once, with the number of checks and the first of them."""
     return [
-        f"{first['reason']}: {1 + len(others)} checks, such as {first['case']} "
-        f"({first['dtype']})"
-        for first, *others in parted(some, lambda each: each["reason"])
+        f"{each[0]['reason']}: {_such_as(each)} {each[0]['case']} ({each[0]['dtype']})"
+        for each in parted(some, lambda each: each["reason"])
     ]
 
 
 def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]:
-    """Part things into those that have the same key, in their order."""
+    """Group items by key, in the order of first appearance."""
     groups: dict[str, list[Item]] = {}
     for each in some:
         groups.setdefault(key(each), []).append(each)
@@ -429,7 +194,7 @@ def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]
 
 
 def _cause(summary: Summary, failure: Mapping[str, Any]) -> str:
-    """Say what causes a failure or, if no bug explains it, where it shows."""
+    """Name the cause of a failure or, if no bug explains it, where it appears."""
     for each in summary["diagnosis"]:
         if each["explanations"] and each["scope"] in (None, failure["profile"]):
             names = [cause["name"] for cause in each["explanations"][0]]
@@ -441,10 +206,12 @@ def _cause(summary: Summary, failure: Mapping[str, Any]) -> str:
 
 def _convention_line(each: Mapping[str, Any]) -> str:
     if not each["names"]:
-        counts = ", ".join(f"{name} in {n} checks" for name, n in each["checks"].items())
+        counts = ", ".join(
+            f"{name} in {several(n, 'check')}" for name, n in each["checks"].items()
+        )
         return f"mixed, but one must be followed throughout: {counts}"
     both = zip(each["names"], each["says"], strict=True)
-    return ", or as well ".join(f"{name}: {says}" for name, says in both)
+    return ", or equally well ".join(f"{name}: {says}" for name, says in both)
 
 
 def _known_line(each: Mapping[str, str]) -> str:
@@ -452,27 +219,23 @@ def _known_line(each: Mapping[str, str]) -> str:
     return f"{kind} {each[kind]}: {each['reason']}"
 
 
-# Plain words, for someone who learns.
+# Plain words, for learners.
 
 
 def in_plain_words(summary: Summary) -> Iterator[str]:
-    """Say what was found, perhaps `hidden`, in paragraphs."""
-    passed = sum(row["passed"] for row in summary["profiles"])
-    judged = passed + sum(row["failed"] + row["known"] for row in summary["profiles"])
+    """Yield the findings, perhaps `hidden`, as paragraphs."""
+    total = _total(summary)
     if summary["exit_code"] == NOT_OFFERED:
         yield headline(summary)
     else:
-        less = sum(row["unsupported"] for row in summary["profiles"])
-        yield (
-            f"{passed} of {judged} checks pass"
-            + f", {less} are not offered" * bool(less)
-            + "."
-        )
+        less = total["unsupported"]
+        yield f"{_passing(total)}{f', {less} are not offered' if less else ''}."
     if summary["errors"]:
         first = summary["errors"][0]
         yield (
-            f"It stopped at {len(summary['errors'])} checks, first at {first['case']} "
-            f"({first['dtype']}): {first['reason']}. Fix that before anything else."
+            f"{several(total['error'], 'check')} stopped with an error, first "
+            f"{first['case']} ({first['dtype']}): {first['reason']}. Fix that before "
+            "anything else."
         )
     if slow := _grouped(summary["unjudged"]):
         yield f"No answer came in time, so there is no verdict: {slow[0]}."
@@ -480,18 +243,23 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
         yield _smallest(summary)
         yield from summary["hints"]
         yield from _causes(summary)
-    elif judged and not summary["errors"]:
+    elif total["passed"] and not summary["errors"]:
         yield "Nothing that was tested is wrong."
     for each in summary["conventions"]:
-        allowed = "It {}: allowed." if each["names"] else "Conventions: {}."
-        yield allowed.format(", or equally ".join(each["says"]) or _convention_line(each))
+        if each["names"]:
+            yield f"It {', or equally well '.join(each['says'])}. That is allowed."
+        else:
+            yield f"Conventions: {_convention_line(each)}."
     rest = [row["name"] for row in summary["profiles"] if row["verdict"] == "not offered"]
     if rest:
         reasons = list(dict.fromkeys(each["reason"] for each in summary["unsupported"]))
-        yield f"Not tested yet: {', '.join(rest)}. It said: {'; '.join(reasons[:3])}."
+        yield (
+            f"Not tested: {', '.join(rest)}. The program said: {'; '.join(reasons[:3])}."
+        )
 
 
 def _smallest(summary: Summary) -> str:
+    """Describe the smallest failing case, so that it can be computed by hand."""
     known = {case.id: case for case in (*cases(), *own_cases())}
 
     def size(failure: Mapping[str, Any]) -> tuple[int, int]:
@@ -499,30 +267,30 @@ def _smallest(summary: Summary) -> str:
 
     smallest = min(summary["failures"], key=size)
     first = smallest["quantities"][0]
-    should = "" if first["expected"] is None else f", and should be {first['expected']:.9g}"
+    should = "" if first["expected"] is None else f" but should be {first['expected']:.9g}"
     return (
-        f"Look at the smallest case that goes wrong, {smallest['case']} "
+        f"The smallest failing case is {smallest['case']} "
         f"({smallest['comment'].rstrip('.')}), in {smallest['dtype']}. After step "
         f"{first['step']} its {first['where']} are {first['got']:.9g} at "
-        f"{_indexed(first)}{should}. Up to there all is well. "
+        f"{_indexed(first)}{should}. Everything before that is right. "
         f"{_given(known[smallest['case']], smallest)}"
         f"Run it alone with --case {smallest['case']}."
     )
 
 
 def _given(case: Case, failure: Mapping[str, Any]) -> str:
-    """Return what the step can be done from by hand: tables, its start, its gradients."""
+    """Return what computing the step by hand needs: tables, start and gradients."""
     first, dtype = failure["quantities"][0], failure["dtype"]
     asked = setup(case, dtype)
     tables = [("The learning rate at each step", asked.inner.learning_rate)]
     tables += [("Alpha at each synchronization", level.alpha) for level in asked.levels]
-    told = "".join(
-        f"{name} is {', '.join(map(repr, table))}, and then the last. "
+    given = "".join(
+        f"{name} is {', '.join(map(repr, table))}, and stays at the last value. "
         for name, table in tables
         if len(table) > 1
     )
     if case.data["problem"]["kind"] != "tape":
-        return told
+        return given
     name, element = first["tensor"], first["element"]
 
     def number(array: Array | None) -> str:
@@ -530,44 +298,43 @@ def _given(case: Case, failure: Mapping[str, Any]) -> str:
 
     tape = [number(gradients_at(case, dtype, t, [])[name]) for t in range(first["step"])]
     start = number(asked.params[name])
-    many = f"s up to there are {', '.join(tape)}" if len(tape) > 1 else f" is {tape[0]}"
-    return f"{told}This element starts at {start}, and its gradient{many}. "
+    many = f"s until then are {', '.join(tape)}" if len(tape) > 1 else f" is {tape[0]}"
+    return f"{given}This element starts at {start}, and its gradient{many}. "
 
 
 def _causes(summary: Summary) -> Iterator[str]:
     found = [(names, each) for names, each in _by_finding(summary) if each["explanations"]]
     if not found:
         yield (
-            "No mistake that is known here explains it, nor do several together. "
-            "Do the steps of that case by hand, on paper, and compare."
-            + _ended(summary["diagnosis"][0])
+            "No known mistake explains this, nor do several together. Compute that case "
+            "step by step, on paper, and compare." + _ended(summary["diagnosis"][0])
         )
     elif all(scopes for scopes, _ in found):
-        yield "Nothing that is known here explains everything. By profile:"
-    told: set[str] = set()
+        yield "No known mistake explains everything. By profile:"
+    seen: set[str] = set()
     if any(
         "diff" in cause for _, each in found for e in each["explanations"] for cause in e
     ):
-        yield "No known bug explains all of it. This change of the reference does:"
+        yield "No known mistake explains everything. This change to the reference does:"
     for scopes, each in found:
         about = f"In {scopes}, it" if scopes else "Your program"
         for place, explanation in enumerate(each["explanations"]):
             start = f"{about} behaves exactly like one that "
             if place:
-                start = "It could as well be one that "
+                start = "Equally, it could be one that "
             yield start + ", and ".join(cause["says"] for cause in explanation) + "."
             for cause in explanation:
-                if cause["name"] in told:
+                if cause["name"] in seen:
                     continue
                 if cause.get("diff"):
-                    yield "\n".join([f"In {cause['function']} that is:", *cause["diff"]])
+                    yield "\n".join([f"The change to {cause['function']}:", *cause["diff"]])
                 elif "diff" not in cause:
-                    told.add(cause["name"])
+                    seen.add(cause["name"])
                     breaks, fix = cause["breaks"], cause["fix"]
                     yield f"What that breaks: {breaks}. What to do: {fix}."
             for clause in dict.fromkeys(cause["clause"] for cause in explanation):
                 it = next(each for each in CLAUSES if each.id == clause)
-                yield f"It is clause {it.id} of the specification: {it.title} ({it.kind})."
+                yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."
 
 
 # Markdown, for a page of continuous integration.
@@ -611,7 +378,7 @@ def to_html(summary: Summary) -> str:
         )
         sections.append(Section("Diagnosis", body))
     if summary["failures"]:
-        columns = ("Case", "Precision", "Quantity", "Step", "Expected", "Got", "Tolerances")
+        columns = ("Case", "Quantity", "Step", "Expected", "Got", "Tolerances")
         rows = [_row(each) for each in summary["failures"]]
         sections.append(Section("Failures", _table(columns, rows)))
     for title, entries in lists(summary):
@@ -626,8 +393,8 @@ def _row(failure: Mapping[str, Any]) -> tuple[str, ...]:
     first, known = failure["quantities"][0], failure["known"]
     where = f"{first['where']}: {_indexed(first)}"
     reason = "" if known is None else f" (known: {known['reason']})"
-    case, step = failure["case"] + reason, str(first["step"])
-    return case, failure["dtype"], where, step, *_numbers(first)
+    case = f"{failure['case']} ({failure['dtype']}){reason}"
+    return case, where, str(first["step"]), *_numbers(first)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -689,7 +456,7 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
     """Say how many cases passed by profile, and what failed."""
     counts: dict[str, Counter[str]] = {}
     for result in results:
-        status = _COUNTS[result.status].lower()
+        status = _HEADS[result.status].lower()
         counts.setdefault(result.case.profile, Counter())[status] += 1
     yield f"{name}:"
     for profile, found in counts.items():

@@ -41,7 +41,7 @@ from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, read_frame,
 from lookahead_ref.system import from_home, read_file
 
 PATIENCE = 12
-"""Cases in a row at which a program breaks before the rest is skipped."""
+"""So many cases in a row may break a program; then the rest is skipped."""
 
 _HUNG = 6  # a hang, even in a new process, counts as several, as it takes long
 
@@ -95,7 +95,7 @@ def run(
                 result, broken = _one(target, case, dtype, level)
                 in_a_row = in_a_row + broken if broken else 0
             else:
-                reason = "not tried: it broke at all of the last cases"
+                reason = "not tried: the program broke at each of the last cases"
                 result = Result(case, dtype, results[-1].status, reason)
             results.append(result)
             if progress is not None:
@@ -116,7 +116,7 @@ def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, 
 
 
 class _Fault(NamedTuple):
-    """The reason why there is nothing to judge."""
+    """Why there is nothing to judge."""
 
     status: Status
     reason: str
@@ -144,7 +144,7 @@ def _attempt(observe: Callable[[], Observed]) -> Observed | _Fault:
 
 
 def _observed(target: "Target", case: Case, dtype: str) -> tuple[Case, Observation]:
-    """Observe a case; also return it with outcomes, which it may have only now."""
+    """Observe a case; also return the case, which may have outcomes only now."""
     if case.data["inner"]["rule"] != OWN_RULE:
         seen = target.observe(case, dtype)
         _check_slots(case, seen)
@@ -156,7 +156,7 @@ def _observed(target: "Target", case: Case, dtype: str) -> tuple[Case, Observati
 
 
 def _check_slots(case: Case, seen: Observation) -> None:
-    """Refuse slots with unknown names, which would not be compared."""
+    """Refuse slots with unknown names, as nothing would check them."""
     known = case.outcomes[0].slots
     given = [*seen.steps.slots, *(seen.resumed or Trajectory()).slots]
     for name in {name for each in given for name in each} - known.keys():
@@ -169,7 +169,7 @@ def _check_slots(case: Case, seen: Observation) -> None:
 class ProgramTarget:
     """A harness in a process, and a second one that loads saved states."""
 
-    # It runs whole cases, as `conformance.wire` does, or is asked step by step.
+    # It either runs whole cases, as `conformance.wire` does, or answers step by step.
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class ProgramTarget:
     def ask(
         self, request: Mapping[str, Any], place: int = 0, timeout: float | None = None
     ) -> dict[str, Any]:
-        """Ask one of the two processes, which is restarted if it has died."""
+        """Send a request to one of the two processes; restart it if it has died."""
         if self._aborted:
             raise TargetError("interrupted")
         left = self._deadline - time.monotonic()
@@ -273,7 +273,7 @@ class Recording:
             shown = wire.shown(case), wire.shown(dtype)
             raise TargetError(f"there is no case {shown[0]} in {shown[1]}")
         if key in self._entries:
-            raise TargetError(f"{case} in {dtype} is there twice")
+            raise TargetError(f"{case} in {dtype} was recorded twice")
         self._entries[key] = entry
 
     def observe(self, case: Case, dtype: str) -> Observation:
@@ -304,7 +304,7 @@ class Recording:
 
 
 Target = ProgramTarget | Recording
-"""A target of cases; any class with these methods will do."""
+"""What cases run on; any class with these methods will do."""
 
 
 def _replayed(
@@ -328,11 +328,11 @@ def open_target(
     recorded: Path | None = None,
     limits: Limits | None = None,
 ) -> Target:
-    """Open one of a Python target, the command of a harness, and a recording."""
+    """Open a Python target, the command of a harness, or a recording."""
     given = [each for each in (target, command, recorded) if each is not None]
     if len(given) != 1:
         raise ValueError(
-            "one of TARGET, --command and --recorded must be given, got "
+            "exactly one of TARGET, --command and --recorded must be given, got "
             f"{len(given) or 'none'}"
         )
     if recorded is not None:
@@ -399,7 +399,7 @@ _RETRY = 0.001
 
 
 class Process:
-    """A running harness, which has answered ``hello`` in our version."""
+    """A running harness that has answered ``hello`` with our version."""
 
     def __init__(
         self,
@@ -422,7 +422,7 @@ class Process:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env={**(environment or os.environ), _MARK: mark},
-                # In its own group, so that its children can be ended with it.
+                # In its own process group, so that its children end with it.
                 start_new_session=True,
             )
         except OSError as error:
@@ -456,8 +456,8 @@ class Process:
                 answer |= self.ask(request, self._limits.startup)
         except HungError as error:
             raise HungError(
-                f"hello: {error}: it, or the machine, is slow; --startup-timeout gives "
-                "more time"
+                f"hello: {error}: the program or the machine is slow; "
+                "--startup-timeout gives more time"
             ) from error
         except (TargetError, UnsupportedError) as error:
             self.end()
@@ -472,7 +472,7 @@ class Process:
         try:
             self._take()
             if self._received:
-                raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
+                raise DiedError(f"wrote without being asked: {shown(self._received)}")
             line = self._exchange(json.dumps(request).encode() + b"\n", limit)
             if line is None:
                 raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
@@ -505,8 +505,8 @@ class Process:
                 return None
             request = self._send(request)
             silent = not self._selector.select(min(wait, _RETRY if request else _POLL))
-            # Its children may keep its output open after its end, and it may have answered
-            # before that.
+            # Its children may keep its output open after it has ended, and it may have
+            # answered before that.
             gone = silent and self._child.poll() is not None
             before = len(self._received)
             self._take()
@@ -523,7 +523,7 @@ class Process:
             return data and data[os.write(self._in, data) :]
         except BlockingIOError:
             return data
-        except BrokenPipeError:  # it has ended, as reading will notice
+        except BrokenPipeError:  # it has ended; reading will notice
             return b""
 
     def _take(self) -> None:
@@ -531,7 +531,7 @@ class Process:
             said = os.read(self._err, 65536)
             self._said = (self._said + said)[-400:]
             if not said and self._err in self._selector.get_map():
-                # If the program closes it, it would stay ready for reading for ever.
+                # A closed stream would be ready for reading for ever.
                 self._selector.unregister(self._err)
         with contextlib.suppress(BlockingIOError):
             found = os.read(self._out, 65536)
@@ -561,7 +561,7 @@ class Process:
         # The group outlives its leader if there are children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
-        # Children outside of the group have the mark, which only Linux shows.
+        # Children outside the group carry the mark, which only Linux lets us read.
         for place in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
                 if self._mark in place.read_bytes():

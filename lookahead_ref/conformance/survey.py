@@ -23,12 +23,13 @@ from lookahead_ref.conformance.bugs import (
 from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
-from lookahead_ref.conformance.reports import failure_line, parted, summarize
+from lookahead_ref.conformance.reports import failure_line, parted
 from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
+from lookahead_ref.conformance.summary import summarize
 from lookahead_ref.conformance.vectors import VERSION, cases
 
 _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
-"""Long enough for a slow machine, which says nothing about an implementation."""
+"""Generous, as a slow machine says nothing about an implementation."""
 
 _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
 _REMEMBERED = ("version", "date", "vectors", "verdict")
@@ -42,7 +43,7 @@ def survey(
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run the suite on public implementations: names in `PEERS`, or files of adapters."""
-    # A file whose ABOUT has ``python`` serves itself; entries of others stay.
+    # A file whose ABOUT has ``python`` serves itself. Entries of others are kept.
     found = {each["name"]: each for each in (before or {}).get("implementations", ())}
     for one in those:
         about = described(one)
@@ -86,7 +87,7 @@ def described(one: str) -> dict[str, str]:
     path = Path(one)
     if path.suffix != ".py" or not path.is_file():
         known = ", ".join(PEERS)
-        raise ValueError(f"name must be among {known}, or a file, got {one!r}")
+        raise ValueError(f"name must be one of {known}, or a file, got {one!r}")
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ABOUT":
             about: dict[str, str] = ast.literal_eval(node.value)
@@ -111,7 +112,7 @@ print(version({about["package"]!r}))"""
 
 
 def _interpreter(about: Mapping[str, str], pythons: Sequence[str]) -> str:
-    """Choose an interpreter of an adapter's version; ours if it names none."""
+    """Choose an interpreter of the version that an adapter names, by default ours."""
     if "python" not in about:
         return sys.executable
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -143,7 +144,7 @@ def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[s
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """Return ``right``, ``wrong``, or ``but``: right in all that a paper defines."""
+    """Return ``right``, ``wrong``, or ``but``, if right wherever a paper decides."""
     causes = found["causes"][0] if found["causes"] else []
     passed = any(row["passed"] for row in found["profiles"])
     if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
@@ -159,7 +160,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     failed = [result for result in results if result.status == "failed"]
     errors = [result for result in results if result.status == "error"]
     told, explained = _causes(diagnoses)
-    # A convention that no passing case shows is not a fault either.
+    # A convention is no fault, even if no passing case shows it.
     wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
     causes = [each for each in dict.fromkeys(wrong) if each]
     untold = CONDITIONS.keys() - {"no-gradient"}
@@ -200,12 +201,12 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]], bool]:
-    """Return explanations of all or of single profiles, and whether they are complete."""
+    """Return the explanations, and whether they explain every failure."""
     if not diagnoses or diagnoses[0].explanations:
         return [each for one in diagnoses[:1] for each in one.explanations], True
     parts = diagnoses[1:]
     told = [part.explanations[0] for part in parts if part.explanations]
-    # A bug's effect in nested cases depends on the program's structure.
+    # What a bug does in nested cases depends on the program's structure.
     all_told = all(part.explanations or part.scope == "nesting" for part in parts)
     found = dict.fromkeys(bug for each in told for bug in each)
     if any(SinglePrecision not in each for each in told):

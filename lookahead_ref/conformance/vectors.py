@@ -1,8 +1,8 @@
 """Reads the vector files, checks them against their index, and releases them.
 
-A release is an archive to distribute, numbered apart from the code. ``releases.json``
-remembers the cases that each changed, with a digest of what they are: from it come the
-change log and the check that what is handed out has a number of its own.
+A release is an archive to distribute, with a number of its own, independent of the code's
+version. ``releases.json`` records which cases each release changed, with a digest of each.
+It yields the change log, and the check that different vectors never share a number.
 """
 
 import gzip
@@ -82,7 +82,7 @@ class CaseOutcome:
 
     @property
     def quantities(self) -> dict[str, Expected]:
-        """All of these by their names in reports."""
+        """All of these, by the names that reports use."""
         slow = {slow_weights(level): each for level, each in enumerate(self.slow)}
         evaluated = {"evaluated weights": self.slow[0]}
         return {"fast weights": self.fast, **slow, **self.slots, **evaluated}
@@ -94,7 +94,7 @@ def slow_weights(level: int) -> str:
 
 @dataclass(frozen=True, repr=False)
 class AnyCase:
-    """The common part of cases of optimizers and models."""
+    """What cases of optimizers and of models have in common."""
 
     data: Mapping[str, Any]
 
@@ -270,7 +270,7 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
     Raises
     ------
     ValueError
-        If there is no such profile; a VectorFileError, if a file cannot be trusted or read.
+        If there is no such profile; a VectorFileError if a file cannot be read or trusted.
 
     Examples
     --------
@@ -303,7 +303,7 @@ def read_files(
     found = []
     for name, size, digest in _listed(index):
         content = _read(folder, name)
-        # If it can be read, a wrong version says more than a wrong digest.
+        # A wrong version is the better message, if the file can be read.
         cases = parse(name, content, form).get("cases")
         if hashlib.sha256(content).hexdigest() != digest:
             raise VectorFileError(
@@ -341,15 +341,13 @@ def parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise VectorFileError(
-            f"{name} is not JSON, it may be truncated: {error}"
-        ) from error
+        raise VectorFileError(f"{name} is not JSON (is it truncated?): {error}") from error
     if not isinstance(data, dict) or data.get("format") != form.name:
         raise VectorFileError(f"{name} must be of the format {form.name!r}")
     if data.get("version") != form.version:
         raise VectorFileError(
-            f"{name} has the version {reprlib.repr(data.get('version'))}, and this "
-            f"reader knows {form.version}"
+            f"{name} has version {reprlib.repr(data.get('version'))}; this reader "
+            f"knows version {form.version}"
         )
     return data
 
@@ -463,7 +461,7 @@ def model_cases(
     Raises
     ------
     ValueError
-        If there is no such profile; a VectorFileError, if a file cannot be trusted or read.
+        If there is no such profile; a VectorFileError if a file cannot be read or trusted.
 
     Examples
     --------
@@ -506,7 +504,7 @@ def released() -> list[dict[str, str]]:
 
 
 def _recorded() -> list[dict[str, str | None]]:
-    """Read what each release changed; a withdrawn case has null for a digest."""
+    """Read what each release changed; the digest of a withdrawn case is null."""
     text = files(__package__).joinpath(_FILE).read_text("utf-8")
     recorded: list[dict[str, str | None]] = json.loads(text)["releases"]
     return recorded
@@ -558,7 +556,7 @@ def make_archive(folder: Path) -> Path:
     found = changes(releases[-1], digests(cases()))
     if differ := sum(len(ids) for ids in found.values()):
         raise ValueError(
-            f"{differ} cases are not those of release {len(releases)}: "
+            f"{differ} cases differ from release {len(releases)}: "
             "--record gives them the next number"
         )
     vectors = Path(str(files(__package__).joinpath("vectors")))

@@ -74,12 +74,12 @@ def shown(value: Any) -> str:
 
 
 def legible(value: Any) -> str:
-    """Turn what a program says into text that every output can hold."""
+    """Turn a program's text into text that is safe in every output."""
     return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
 
 
 def read_frame(answer: Mapping[str, Any]) -> tuple[dict[str, str] | None, str]:
-    """Read the place of an error that a program reports, as data and in words."""
+    """Read where a program says that an error arose, as data and in words."""
     said = answer.get("frame")
     if not isinstance(said, dict):
         return None, ""
@@ -90,14 +90,14 @@ def read_frame(answer: Mapping[str, Any]) -> tuple[dict[str, str] | None, str]:
 
 
 def printable(text: str) -> str:
-    """Replace control characters, which XML and terminals cannot hold."""
+    """Replace control characters, which XML forbids and terminals obey."""
     return "".join(
         c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
 
 
 def listed(what: str, value: Any, size: int, of: str, kind: type = object) -> list[Any]:
-    """Check that a value is a list of a size, with elements of a kind."""
+    """Check that a value is a list of the right size and type."""
     if not isinstance(value, list) or len(value) != size:
         raise TargetError(f"{what} must be a list of {size} {of}, got {shown(value)}")
     for each in value:
@@ -107,7 +107,7 @@ def listed(what: str, value: Any, size: int, of: str, kind: type = object) -> li
 
 
 def elements(what: str, value: Any, size: int) -> list[str]:
-    """Check that a value is the bit strings of a tensor of a size."""
+    """Check that a value holds the bit strings of a tensor of the right size."""
     for each in listed(what, value, size, "bit strings"):
         if not isinstance(each, str) or not _BITS.match(each):
             raise TargetError(
@@ -129,7 +129,7 @@ def tensors(
 
 
 class Wired:
-    """An adapter that sends a request for each of its methods."""
+    """An adapter whose methods send requests to a program."""
 
     def __init__(
         self, ask: Ask, case: Case, offers: Sequence[str] = ("outer", "workers")
@@ -163,7 +163,7 @@ class Wired:
         return self._slots
 
     def evaluation(self) -> Tensors:
-        """Ask for the weights to evaluate, which may change the fast weights."""
+        """Ask for the weights to evaluate; the answer may change the fast weights."""
         answer = self._ask({"do": "evaluate"})
         weights = self._tensors("evaluated weights", answer.get("weights"))
         if "fast" in answer:
@@ -171,7 +171,7 @@ class Wired:
         return weights
 
     def snapshot(self) -> None:
-        """Order a snapshot, which stays in the program."""
+        """Have the program take a snapshot, which it keeps."""
         self._order({"do": "snapshot"})
 
     def dump(self, snapshot: None) -> bytes:  # noqa: ARG002
@@ -283,7 +283,7 @@ class Server:
 
     def do_import(self, request: Message) -> Message:
         """Import the target and what its instances need."""
-        # Only now, as this takes longer than hello.
+        # Not before hello is answered, as this takes longer.
         from lookahead_ref.conformance.adapters import adapter, package
         from lookahead_ref.stepping.backend import BackendUnavailableError
 
@@ -335,8 +335,8 @@ class Server:
 
 
 def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
-    """Find the place of an error in the code under test, not in a framework below."""
-    if isinstance(error, SyntaxError):  # it has its own place
+    """Find where an error arose in the code under test, not in a framework."""
+    if isinstance(error, SyntaxError):  # it carries its own location
         return None
     others = ("<", str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))
 
@@ -355,7 +355,7 @@ def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
 
 def main() -> None:
     """Serve an adapter on standard input and output."""
-    # The adapter's output must not pass for answers, nor may it read requests.
+    # The adapter's output must not be taken for answers, and it must not read requests.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), encoding="utf-8")

@@ -19,6 +19,7 @@ from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Table
+from lookahead_ref.report.words import several
 from lookahead_ref.training.loop import described
 
 # Fields of `EpochRecord` to the decimals shown.
@@ -157,12 +158,12 @@ def find(
             if outcome.arm.role == "lookahead"
         ],
         _LOSSES if outcomes[0].of_text else _FINAL,
-        title="What Lookahead changes: its value less that of its inner optimizer",
+        title="What Lookahead changes: its value minus that of its inner optimizer",
         caption=(
             f"{plan.shown}. Differences are taken seed by seed: "
             f"{statistics.paired(outcomes)}."
         ),
-        stub="Lookahead less inner",
+        stub="Lookahead minus inner",
     )
     curves = report.training_curves(outcomes, columns=2)
     words = in_words(finals, differences)
@@ -277,8 +278,8 @@ def _final_table(
     return Table(
         title=f"{heading}: at the end of training",
         caption=(
-            f"{plan.shown}, after {base.epochs} epochs; best in bold. Measured on the slow "
-            f"weights, or on the average.{rates}"
+            f"{plan.shown}, after {several(base.epochs, 'epoch')}; best in bold. Measured "
+            f"on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(

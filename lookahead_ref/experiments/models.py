@@ -10,9 +10,10 @@ import numpy as np
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.hyperparameters import close_to
+from lookahead_ref.hyperparameters import close_to, option
 from lookahead_ref.stepping.backend import BackendUnavailableError
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.stepping.backend import names as backend_names
 from lookahead_ref.training import Model
 from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, ResNet, resnet
 
@@ -125,7 +126,7 @@ def defaults(name: str) -> ModelKind:
 def backend(settings: TrainSettings) -> str:
     """Return the name of a run's backend; for auto, the fastest that is installed."""
     if settings.backend != "auto":
-        return settings.backend
+        return option("backend", settings.backend, ("auto", *backend_names()))
     with suppress(BackendUnavailableError):
         return load_backend(defaults(settings.model).backend).name
     return "numpy"

@@ -180,8 +180,7 @@ class TrainSettings:
     )
     resize: int | None = _of_model(
         None,
-        "images: scale the shorter side to this many pixels; default: 256, or in that "
-        "proportion to --crop.",
+        "images: scale the shorter side to this many pixels; default: 8/7 of --crop, 256.",
         least=1,
     )
     crop: int | None = _of_model(
@@ -222,7 +221,7 @@ class TrainSettings:
         "memory.",
         least=1,
     )
-    seed: int = _of_run(0, "Decides initial weights, batches and dropout.", least=0)
+    seed: int = _of_run(0, "Seed of initial weights, batches and dropout.", least=0)
     weights: str | None = _of_run(
         None,
         "Start from the weights in a file, such as final.safetensors of a run.",
@@ -266,11 +265,13 @@ class TrainSettings:
     momentum: float = _of_optimizer(0.9, "Momentum of heavy-ball and nesterov.")
     nonmonotone: int | None = _of_optimizer(
         None,
-        "polyak-: start averaging when the validation loss exceeds the best one before the "
-        "last this many evaluations, as in NT-ASGD; default: at once.",
+        "polyak-: start averaging when the validation loss exceeds the lowest one of more "
+        "than this many evaluations ago, as in NT-ASGD; default: at once.",
         least=1,
     )
-    weight_decay: float = _of_optimizer(0.0, "Decay of the innermost optimizer.", least=0)
+    weight_decay: float = _of_optimizer(
+        0.0, "Weight decay of the innermost optimizer.", least=0
+    )
     weight_decay_kind: str | None = _of_optimizer(
         None, "l2 or decoupled; default: l2; lion: decoupled."
     )
@@ -297,8 +298,8 @@ class TrainSettings:
     )
     hidden: int | tuple[int, ...] | None = _of_model(
         None,
-        "mlp: units of a hidden layer, repeated for each; default: 64 and 64. lstm: of all "
-        "layers; default: 200. awd-lstm: of all but the last; default: 1150.",
+        "mlp: units of a hidden layer; repeat it for more layers; default: 64 and 64. "
+        "lstm: of all layers; default: 200. awd-lstm: of all but the last; default: 1150.",
         least=1,
         given=list[int] | None,
         read=tuple,
@@ -314,8 +315,12 @@ class TrainSettings:
     hidden_dropout: float | None = _of_awd_lstm("dropout between layers", 0.25)
     embedding_dropout: float | None = _of_awd_lstm("dropout of whole words", 0.1)
     weight_dropout: float | None = _of_awd_lstm("dropout of recurrent weights", 0.5)
-    activation_penalty: float | None = _of_awd_lstm("weight of the outputs' mean square", 2)
-    temporal_penalty: float | None = _of_awd_lstm("weight of their change's mean square", 1)
+    activation_penalty: float | None = _of_awd_lstm(
+        "penalty on the outputs' mean square", 2
+    )
+    temporal_penalty: float | None = _of_awd_lstm(
+        "penalty on the mean square of the outputs' changes", 1
+    )
     tied: bool | None = _of_model(
         None, "lstm: share the weights of embedding and output.", name="--tied"
     )
@@ -329,8 +334,8 @@ class TrainSettings:
     )
     statistics_examples: int | None = _of_run(
         None,
-        "Residual networks: training examples, at most, for the statistics of an "
-        "evaluation; default: 4,096.",
+        "Residual networks: estimate the statistics for an evaluation from at most this "
+        "many training examples; default: 4,096.",
         least=1,
     )
     evaluate_every: int = _of_run(1, "Evaluate after this many epochs.", least=1)
@@ -369,7 +374,7 @@ class TrainFolder:
     resume: Path | None = _of_folder(None, "Continue the run in this folder.", **_DIR)
     dry_run: bool = setting(
         False,
-        "Only say what would be done and about how long it takes.",
+        "Only say what would be done, and about how long it would take.",
         name="--dry-run",
         panel="Run",
     )
@@ -409,7 +414,7 @@ class CompareSettings:
         str,
         "An optimizer as for train, or your own as module:name or file.py:name, compared "
         "alone and inside Lookahead; with the prefix polyak- or snoo- only as it is. "
-        "Repeat it for several; default: the ten of the paper's table.",
+        "Repeat it for several; default: the ten methods of a table in the paper.",
         name="optimizer",
         metavar="NAME",
     )
@@ -442,7 +447,7 @@ class JobOptions:
     )
     dry_run: bool = setting(
         False,
-        "Only say what would be done and about how long it takes.",
+        "Only say what would be done, and about how long it would take.",
         name="--dry-run",
     )
     output: Path | None = setting(
@@ -457,16 +462,18 @@ class SweepSettings:
 
     optimizer: tuple[str, ...] = several(
         str,
-        "As for train. Repeat it, or any of the following, to try several.",
+        "As for train. Repeat this or any option below to try several values.",
         show_default="lookahead-adam",
     )
-    learning_rate: tuple[float, ...] = several(float, "Of the innermost optimizer.")
+    learning_rate: tuple[float, ...] = several(
+        float, "Learning rate of the innermost optimizer."
+    )
     momentum: tuple[float, ...] = several(float, "Momentum of heavy ball and Nesterov.")
     k: tuple[int, ...] = several(int, "Lookahead: inner steps per synchronization.")
     alpha: tuple[float, ...] = several(float, "Lookahead: step size of the slow weights.")
     hyperparameters: tuple[tuple[str, tuple[Any, ...]], ...] = several(
         str,
-        "Argument of your own optimizer, as for train; once for each value.",
+        "Argument of your own optimizer, as for train; repeat it for each value.",
         name="hyperparameter",
         metavar="NAME=VALUE",
         read=_assigned,
@@ -477,7 +484,9 @@ class SweepSettings:
     outer_momentum: tuple[float, ...] = several(
         float, "Momentum of an outer heavy-ball or nesterov.", show_default="0.9"
     )
-    weight_decay: tuple[float, ...] = several(float, "Of the innermost optimizer.")
+    weight_decay: tuple[float, ...] = several(
+        float, "Weight decay of the innermost optimizer."
+    )
     workers: int | str = _of_workers()
     seeds: int = _seeds(1)
     seed: int = _first_seed()
@@ -524,8 +533,10 @@ class ReproduceSettings:
         choices=_DATA_SETS,
     )
     seeds: int | None = _seeds(None)
-    epochs: int | None = setting(None, "Replaces that of the setting.", least=1)
-    learning_rate: float | None = setting(None, "Of SGD; replaces that of the setting.")
+    epochs: int | None = setting(None, "Epochs, instead of the setting's.", least=1)
+    learning_rate: float | None = setting(
+        None, "SGD's learning rate, instead of the setting's."
+    )
     base: TrainSettings = shared(*SHARED)
 
     def __post_init__(self) -> None:

@@ -68,7 +68,7 @@ def rows(outcomes: Sequence[Outcome], quantities: Iterable[str]) -> tuple[Row, .
 
 
 def difference(one: Outcome, other: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
-    """Summarize the first less the second, seed by seed; missing if a run diverged."""
+    """Summarize the first minus the second, seed by seed; missing if a run diverged."""
     values = [
         a - b
         for a, b in zip(
@@ -129,7 +129,7 @@ def difference_table(
     stub: str,
     epoch: int = -1,
 ) -> Table:
-    """Make a row for each pair: the first less the second."""
+    """Make a row for each pair: the first minus the second."""
     return Table(
         title=title,
         caption=caption,
@@ -168,7 +168,7 @@ def losses_table(
 ) -> Table:
     """Make a row for each pair of an optimizer alone and inside Lookahead: their losses."""
     words["caption"] += (
-        "; the last two columns are differences, Lookahead less the other, seed by seed. "
+        "; the last two columns are differences, Lookahead minus the other, seed by seed. "
         "NaN: a run diverged."
     )
     of = evaluated(next(iter(pairs.values())))
@@ -217,7 +217,7 @@ def differences_from(
         shown,
         title=f"What differs from {title} {when}",
         caption=(
-            f"Value less that of {title}: mean ± sample standard deviation of the "
+            f"Value minus that of {title}: mean ± sample standard deviation of the "
             f"differences, seed by seed: {paired([reference, *others])}."
         ),
         stub="Optimizer",

@@ -219,6 +219,11 @@ class _Register:
     __pow__ = __rpow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __mod__ = _refuse
     __array_ufunc__ = __getitem__ = __float__ = _refuse
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python or NumPy ask of any object
+            raise AttributeError(name)
+        self._refuse()
+
 
 def _record(operation: str, *operands: Any) -> _Register:
     for operand in operands:

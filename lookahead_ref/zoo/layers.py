@@ -205,7 +205,7 @@ def _lstm_forward(
             dc,
             xp.matmul(x.T, dgates) if wanted[3] else None,
             xp.matmul(earlier.T, dgates) if wanted[4] else None,
-            xp.sum(dgates, axis=0) if wanted[5] else None,
+            kernels.activate_gradient(dgates, dgates, None)[1] if wanted[5] else None,
         )
 
     return hiddens[1:], backward, last_hidden, last_cell

@@ -65,7 +65,9 @@ def _dense_forward(
         return (
             _scaled(xp.matmul(gradient, weight.T), g) if wanted[0] else None,
             _scaled(weight_gradient(), g) if wanted[1] else None,
-            _scaled(xp.sum(gradient, axis=0), g) if wanted[2] else None,
+            _scaled(kernels.activate_gradient(gradient, gradient, None)[1], g)
+            if wanted[2]
+            else None,
         )
 
     return xp.mean(losses), backward if any(wanted) else None

@@ -77,6 +77,7 @@ def test_help_needs_nothing_heavy_and_breaks_no_word_in_a_narrow_terminal(
     whole = ["--no-evaluate-train", "--statistics-examples", "fashion-mnist:DIR"]
     shown = called_outside("train --help", tmp_path, *hidden, COLUMNS=columns).stdout
     assert all(f" {word}" in shown for word in whole)
+    assert "<bool>" not in shown  # a flag takes no value
     shown = called_outside("--help", tmp_path, COLUMNS=columns).stdout
     assert "--install-completion" in shown
 
@@ -216,7 +217,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("compare --outer adam --alpha 0.5", "alpha and an outer optimizer cannot both be"),
         ("sweep --optimizer snoo-adam --alpha 0.5", "alpha must be a setting of"),
         ("train --batch-size 5000", "batch_size must be from 1 to 1258"),
-        ("train --backend abacus", "abacus"),
+        ("train --backend atuo", "got 'atuo'; did you mean 'auto'?"),
         ("train --epochs 0", "--epochs"),
         ("compare --alpha 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("compare --seeds 0", "--seeds"),

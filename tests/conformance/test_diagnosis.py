@@ -9,11 +9,12 @@ from conformance.wrong import CHANGES, OUTER, changed, program
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe
 from lookahead_ref.conformance.bugs import by_name
-from lookahead_ref.conformance.bugs.public_versions import bits_swapped
+from lookahead_ref.conformance.bugs.helpers import bits_swapped
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.protocol import setup
-from lookahead_ref.conformance.reports import in_plain_words, summarize
+from lookahead_ref.conformance.reports import in_plain_words
+from lookahead_ref.conformance.summary import summarize
 
 
 def chosen(*profiles: str, every: int = 1) -> list[Case]:
@@ -70,7 +71,7 @@ def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> Non
     whole, *parts = diagnoses = diagnose(found)
     assert whole.explanations == ()
     *_, first, _, _, _ = in_plain_words(summarize("it", found, diagnoses))
-    assert first == "Nothing that is known here explains everything. By profile:"
+    assert first == "No known mistake explains everything. By profile:"
     message = {each.scope: named(each.explanations) for each in parts}
     assert message == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
 
@@ -81,11 +82,11 @@ def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common()
     only, after = summarize("it", found, diagnose(found))["hints"]
     count = sum(each.status == "failed" for each in found)
     assert only.startswith(f"Only checks with a loaded state fail: {count} of")
-    assert after == "Each fails after a state is loaded, and not before."
+    assert after == "Every failure begins after a state was loaded."
     cubed = changed([(OUTER, f"{OUTER} ** 3")])
     found = results(cubed, chosen("wrapper", every=4), "float32")
     *_, first = summarize("it", found, diagnose(found))["hints"]
-    assert first == "Each fails first at a step that synchronizes."
+    assert first == "Every failure begins at a step that synchronizes."
     found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float32")
     assert summarize("it", found, diagnose(found))["hints"] == []
 
@@ -116,7 +117,7 @@ def test_a_convention_is_reported_as_allowed() -> None:
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     found = results(program(), lacking, "float64")
     *_, message = in_plain_words(summarize("it", found, diagnose(found)))
-    assert message == f"It {by_name('no-gradient-skips').says}: allowed."
+    assert message == f"It {by_name('no-gradient-skips').says}. That is allowed."
 
 
 def test_a_convention_that_no_passed_case_shows_is_no_mistake() -> None:

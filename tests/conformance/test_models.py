@@ -454,5 +454,5 @@ def test_a_rectifier_at_a_number_of_open_sign_is_no_case() -> None:
     arithmetic = Bounding("float32", "strict")
     small = arithmetic.number(1e-9)
     small.radius = 1e-8
-    with pytest.raises(ValueError, match="the sign of a number is open"):
+    with pytest.raises(ValueError, match="the sign of a number is uncertain"):
         arithmetic.positive(small)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookahead_ref.conformance import cases, models, optimizer_cases, oracle, within
-from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, KNOWN, by_name, simulate
 from lookahead_ref.conformance.case_building import (
     PAIR,
     adagrad,
@@ -305,6 +305,17 @@ def test_every_bug_and_convention_shows_in_a_case() -> None:
             for case in suite
             if bug.applies(case.data)
         ), bug.name
+
+
+def test_every_bug_and_mistake_does_something_else_in_a_case() -> None:
+    suite = [case.data for case in cases() if "overflow" not in case.flags]
+    for bug in KNOWN:
+        if bug.edits:  # whose words are in the oracle
+            some = (case for case in suite if bug.applies(case))
+            assert any(
+                simulate(case, oracle.Double(), [bug]) != simulate(case, oracle.Double())
+                for case in some
+            ), bug.name
 
 
 def test_missing_gradients_pass_with_every_convention_of_the_inner_rule() -> None:

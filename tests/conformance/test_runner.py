@@ -84,7 +84,7 @@ def test_a_harness_is_taken_through_the_cases_step_by_step(manners: str) -> None
         ("bytes", "an answer must be a JSON object"),
         ("megabytes", "a line of more than 1048576 bytes"),
         ("endless", "a line of more than 1048576 bytes"),
-        ("twice", "wrote what nobody asked for"),
+        ("twice", "wrote without being asked"),
         ("long-number", "16 hexadecimal digits, got"),
         ("decimal", "16 hexadecimal digits, got '0.5'"),
         ("shape", "a list of 3 bit strings"),
@@ -178,7 +178,9 @@ def test_a_slow_machine_is_never_a_verdict(
     (unjudged,) = json.loads(done.stdout)["unjudged"]
     assert unjudged["case"] == "smoke-resume"
     assert "not answer 'run' within 60 s, and again in a new process" in unjudged["reason"]
-    assert "1 of 1 checks pass, 1 could not be judged" in headline(json.loads(done.stdout))
+    assert "1 of 1 checks pass, 1 got no answer in time" in headline(
+        json.loads(done.stdout)
+    )
     assert done.exit_code == 4
     assert clock.read_text() == "40 40 500 40 40 500 40 40 500 "
 
@@ -369,7 +371,7 @@ ENTRY = json.dumps({"case": SMOKE[0].id, "dtype": "float32"})
         ([FIRST, '{"case"'], "line 2: an answer must be a JSON object"),
         ([FIRST, '{"case": "a"}'], "line 2: there is no case 'a' in 'None'"),
         ([FIRST, ENTRY.replace("32", "16")], "line 2: .*'smoke-wrapper' in 'float16'"),
-        ([FIRST, ENTRY, ENTRY], "line 3: smoke-wrapper in float32 is there twice"),
+        ([FIRST, ENTRY, ENTRY], "line 3: smoke-wrapper in float32 was recorded twice"),
     ],
 )
 def test_an_invalid_recording_is_refused(

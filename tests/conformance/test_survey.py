@@ -200,7 +200,9 @@ def test_the_survey_takes_an_adapters_file_with_a_description(
     path.write_text("class Adapter:\n    pass\n")
     with pytest.raises(ValueError, match="must have a dict ABOUT"):
         described(str(path))
-    with pytest.raises(ValueError, match=r"must be among optax, .*, or a file, got 'optx'"):
+    with pytest.raises(
+        ValueError, match=r"must be one of optax, .*, or a file, got 'optx'"
+    ):
         described("optx")
     about = '{"name": "mine", "title": "Mine", "home": "there", "revision": "1"}'
     path.write_text(f"ABOUT = {about}\nclass Adapter:\n    pass\n")

@@ -17,11 +17,12 @@ from conformance.wrong import (
 
 from lookahead_ref.conformance import Case, cases
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, by_name
+from lookahead_ref.conformance.bugs.mistakes import PUBLIC
 from lookahead_ref.conformance.diagnosis import diagnose
 
 MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}
 """No case has their flag."""
-FOUND = {each.name for each in MISTAKES if each.__module__.endswith("public_versions")}
+FOUND = {each.name for each in PUBLIC}
 """Those of them that do not show nearly everywhere."""
 
 

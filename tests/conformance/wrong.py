@@ -60,9 +60,6 @@ OUTERMOST_FIRST = """        level, due = self, []
         for each in due:
             each.synchronize()
 """
-TO_PHI = """        for name, theta in self.params.items():
-            theta[...] = self.phi[name]
-"""
 HALF = """
         for name, phi in self.phi.items():
             phi += (old[name] - phi) / 2
@@ -124,9 +121,7 @@ MISTAKES: dict[str, list[Change]] = {
     "theta-becomes-phi": [("theta[...] = phi\n", "self.params[name] = phi\n")],
     "k-ignored": [(DUE, "if True:")],
     "k-fixed": [(DUE, "if self.cycle_step == 5:")],
-    "synchronizes-once": [(DUE, "if self.cycle_step == self.k and not self.syncs:")],
     "synchronizes-from-k-on": [(DUE, "if self.cycle_step == self.k or self.syncs:")],
-    "outer-update-backwards": [(OUTER, "phi += alpha * (phi - theta)")],
     "outer-update-adds": [(OUTER, "phi += alpha * theta")],
     "phi-moves-every-step": [
         ("self.cycle_step += 1\n", f"self.cycle_step += 1{EVERY_STEP}"),
@@ -154,9 +149,6 @@ MISTAKES: dict[str, list[Change]] = {
     "checkpoint-of-parameters-alone": [
         (LOADED, "        if False:\n"),
         ('        self.slots = saved["slots"]\n        self.count = saved["count"]\n', ""),
-    ],
-    "checkpoint-of-phi-alone": [
-        (LOADED, f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n")
     ],
     "checkpoint-not-loaded": [
         ("self.optimizer.load_state_dict(pickle.loads(state))", "pass")
@@ -208,10 +200,6 @@ MISTAKES: dict[str, list[Change]] = {
     "adagrad-starts-above-zero": [
         ("np.zeros_like(param) for name", 'param * 0 + 0.1 * ("sum" in name) for name')
     ],
-    "checkpoint-without-fast-weights": [
-        ('theta[...] = saved["params"][name]', 'saved["params"][name]')
-    ],
-    "checkpoint-leaves-new-anchor": [('own = ("phi", "anchor", ', 'own = ("phi", ')],
     "state-interpolated-unasked": [
         ('if self.inner_state == "interpolate":', 'if self.inner_state != "reset":')
     ],
@@ -269,12 +257,6 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "alpha-swapped-for-phi": [(OUTER, "phi += (1 - alpha) * (theta - phi)")],
-    "only-first-tensor-reset": [
-        (
-            'if self.inner_state == "reset":  # LA-12',
-            'if self.inner_state == "reset" and name == [*self.phi][0]:',
-        ),
-    ],
     "only-first-bytes-reset": [
         (SLOTS, "pass"),
         ("        self.syncs += 1\n", f"{BYTES}        self.syncs += 1\n"),

@@ -105,6 +105,8 @@ def test_oversized_programs_are_refused(rule: Any, message: str) -> None:
         lambda xp: lambda x: x**2,
         lambda xp: lambda x: -x,
         lambda xp: lambda x: x[0],
+        lambda xp: lambda x: x.sum(),
+        lambda xp: lambda x: x.T,
     ],
 )
 def test_other_operations_are_refused_with_a_list_of_valid_ones(rule: Any) -> None:

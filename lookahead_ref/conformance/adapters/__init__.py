@@ -224,7 +224,7 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
 def loss_and_grads(
     model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
 ) -> tuple[Any, Tensors, Tensors]:
-    """Do as `ModelAdapter` says, with a model of the zoo on a backend."""
+    """Implement `ModelAdapter` by a model of the zoo on a backend."""
     # Imported here, as cases of optimizers do not need them.
     from lookahead_ref.zoo import LSTM, MLP
 
@@ -316,7 +316,7 @@ class Pure:
         return self._setup.merged([one.evaluation_params(*own) for own in each])
 
     def snapshot(self) -> Any:
-        """Take the state, which nothing changes."""
+        """Return the state, which is immutable."""
         return self._params, self._states
 
     def dump(self, snapshot: Any) -> bytes:
@@ -344,7 +344,7 @@ class Stepped:
     def start(self, setup: Setup) -> None:
         self._setup = setup
         optimizer: Any = make_optimizer(setup)
-        if setup.workers > 1:  # as in training: each in two halves
+        if setup.workers > 1:  # as in training, each step has two halves
             optimizer = Worker(optimizer)
         params, *_ = setup.split(setup.params)
         self._steppers = [
@@ -357,7 +357,7 @@ class Stepped:
         with np.errstate(all="ignore"):
             self._step(given)
             self._saved = self.snapshot()
-            if self._saved[0]["cycle_step"] == self._setup.levels[0].k:  # they wait
+            if self._saved[0]["cycle_step"] == self._setup.levels[0].k:  # the workers wait
                 pseudo_gradients = [self._fetched(each.params) for each in self._steppers]
                 self._step([mean(pseudo_gradients)] * self._setup.workers)
                 self._saved = self.snapshot()
@@ -410,7 +410,7 @@ class Stepped:
 
     def load(self, state: bytes) -> None:
         with np.load(io.BytesIO(state)) as saved:
-            # Counts come as arrays without dimensions too.
+            # Counts, too, come as arrays, without dimensions.
             entries = {
                 name: value if value.dtype.kind == "i" else self._backend.from_host(value)
                 for name, value in saved.items()

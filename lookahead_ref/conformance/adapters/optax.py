@@ -68,7 +68,7 @@ class Optax:
         return _arrays(self._params.slow)
 
     def snapshot(self) -> Any:
-        """Take the state, which nothing changes."""
+        """Return the state, which is immutable."""
         return self._params, self._state
 
     def dump(self, snapshot: Any) -> bytes:

@@ -46,9 +46,9 @@ class PyTorch:
     slow_of: Callable[[Any, Any, Any], Any]
     """From wrapper, inner optimizer and parameter to its phi, or None."""
     evaluated: Callable[[Any], Any] | None = None
-    """A context in which the parameters are those to evaluate, if any."""
+    """A context in which the parameters are the weights to evaluate, if there is one."""
     inner_states: tuple[str, ...] = ("maintain",)
-    """Its treatments of the inner optimizer's state."""
+    """How it can treat the inner optimizer's state."""
     offers: tuple[str, ...] = ()
     nesting: bool = False
 
@@ -62,7 +62,7 @@ class PyTorch:
         self._optimizer = self.wrap(self._inner, *setup.levels)
         self._nested = len(setup.levels) > 1
         self._rate = setup.inner.learning_rate_at
-        # A wrapper may add others, which nothing reads.
+        # A wrapper may add keys that nothing reads.
         self._slots = _SLOTS[setup.inner.rule]
         self._steps = 0
 
@@ -100,7 +100,7 @@ class PyTorch:
         }
 
     def evaluation(self) -> Tensors:
-        """Return the parameters while they are those to evaluate."""
+        """Return the parameters while they are the weights to evaluate."""
         if self.evaluated is None:
             raise UnsupportedError("there is nothing to evaluate the slow weights with")
         with self.evaluated(self._optimizer):
@@ -194,7 +194,7 @@ def timm() -> PyTorch:
 
 
 def one_file(package: str, path: str) -> Any:
-    """Import a module of a package that would import far more than it needs."""
+    """Import one module of a package without running the package's own imports."""
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
@@ -256,7 +256,7 @@ def constant(level: Level, rule: str) -> tuple[float, float]:
     if outer is None or outer.rule != rule:
         raise UnsupportedError(f"another outer optimizer than {rule}")
     if outer.weight_decay_kind != "none" or len(outer.learning_rate) > 1:
-        raise UnsupportedError("outer weight decay, or an outer learning rate that changes")
+        raise UnsupportedError("outer weight decay, or a changing outer learning rate")
     return outer.learning_rate[0], outer.hyperparameters["momentum"]
 
 

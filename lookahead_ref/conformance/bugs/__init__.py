@@ -1,25 +1,15 @@
 """The bugs, conventions and beginners' mistakes that the suite knows by name.
 
-Each is a class beside its text, its clause and its remedy; a new class in one of the
-modules is a new bug. `simulate` runs a case as a program does that has some of them.
+Each is declared beside its text and its clause as a change of the oracle's source.
+`simulate` runs a case as a program does that has some of them.
 """
 
 from typing import NamedTuple
 
-from lookahead_ref.conformance.bugs import (
-    conventions_and_mistakes,
-    inner_rules,
-    lookahead,
-    outer,
-    public_versions,
-)
-from lookahead_ref.conformance.bugs.simulation import (
-    Bug,
-    Convention,
-    Mistake,
-    Run,
-    simulate,
-)
+from lookahead_ref.conformance.bugs import inner_rules, lookahead, outer
+from lookahead_ref.conformance.bugs.conventions import CONVENTIONS
+from lookahead_ref.conformance.bugs.mistakes import FIRST_TRIES, PUBLIC
+from lookahead_ref.conformance.bugs.simulation import Bug, Run, bug, simulate
 
 __all__ = [
     "BUGS",
@@ -38,46 +28,20 @@ __all__ = [
     "simulate",
 ]
 
-
-_MODULES = (
-    lookahead,
-    inner_rules,
-    public_versions,
-    conventions_and_mistakes,
-    outer,
-)
-_KNOWN: list[type[Bug]] = [
-    each
-    for module in _MODULES
-    for each in vars(module).values()
-    if isinstance(each, type)
-    and issubclass(each, Bug)
-    and each.__module__ == module.__name__
-]
-CONVENTIONS = tuple(each for each in _KNOWN if issubclass(each, Convention))
-MISTAKES = tuple(each for each in _KNOWN if issubclass(each, Mistake))
-BUGS = tuple(each for each in _KNOWN if each not in (*CONVENTIONS, *MISTAKES))
+BUGS = (*lookahead.BUGS, *inner_rules.BUGS, *outer.BUGS)
+MISTAKES = (*PUBLIC, *FIRST_TRIES)
 KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 
-class SinglePrecision(Bug):
-    """Seen by its size, not by a simulation, and in float64 only: no case has its flag."""
-
-    clause, place = "LA-31", "precision"
-    says = "computes in float32 though it works in float64"
-    breaks = "float64 is hardly more exact than float32"
-    fix = "keep hyperparameters, slots and phi in the precision of the parameters"
-
-
-class RoundsToSinglePrecision(SinglePrecision):
-    """The same, where what is shown are numbers of float64 that are not as exact."""
-
-    says = "rounds something to float32 on the way though it works in float64"
-
-
-RoundsToSinglePrecision.name = SinglePrecision.name
-
+SinglePrecision, RoundsToSinglePrecision = (
+    bug("single-precision", "LA-31", "precision", "",
+        f"{says} though it works in float64",
+        "float64 is hardly more exact than float32",
+        "keep hyperparameters, slots and phi in the precision of the parameters")
+    for says in ("computes in float32", "rounds something to float32 on the way")
+)  # fmt: skip
+"""Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
 
 CONDITIONS = {
     "subnormal": (
@@ -92,7 +56,7 @@ CONDITIONS = {
 }  # fmt: skip
 """Flags that name what a case contains, not a bug: to their clause, and what it is."""
 
-_BY_NAME = {bug.name: bug for bug in _KNOWN} | {SinglePrecision.name: SinglePrecision}
+_BY_NAME = {each.name: each for each in (*KNOWN, SinglePrecision)}
 
 
 def by_name(name: str) -> type[Bug]:

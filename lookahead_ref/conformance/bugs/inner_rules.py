@@ -1,125 +1,62 @@
 """Bugs of the inner optimizers and of weight decay."""
 
-from collections.abc import Mapping
-from typing import Any
+from lookahead_ref.conformance.bugs.simulation import bug
 
-from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.simulation import Bug, SimulatedInner
-from lookahead_ref.conformance.oracle import Number, Update
-
-
-class MomentumDampened(Bug, SimulatedInner):
-    clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
-    says = "averages gradients: v <- mu v + (1 - mu) g"
-    breaks = "the learning rate is 1 - mu of what was asked for"
-    fix = "add the whole gradient: v <- mu v + g"
-    given = {"rule": lambda self: self.dampened}
-
-    @staticmethod
-    def dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
-        def update(g: Number, v: Number) -> tuple[Number, ...]:
-            v = h["momentum"] * v + (1 - h["momentum"]) * g
-            return v, v
-
-        return update
-
-
-class NesterovIgnored(Bug, SimulatedInner):
-    clause, place, needs = "IN-7", "momentum", ("nesterov",)
-    says = "does heavy ball though Nesterov was asked for"
-    breaks = "the gradient's weight in the update is 1, not 1 + mu"
-    fix = "use g + mu v for the update"
-    given = {"rule": lambda _: oracle.heavy_ball}
-
-
-class OtherAdam(SimulatedInner):
-    """Adam with another way from its moments to its update."""
-
-    given = {"rule": lambda self: self.adam}
-
-    def adam(self, h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
-        right = oracle.adam(h, t, sqrt)
-        bias1, bias2 = 1 - h["beta1"] ** t, 1 - h["beta2"] ** t
-
-        def update(g: Number, m: Number, v: Number) -> tuple[Number, ...]:
-            _, m, v = right(g, m, v)
-            return self.direction(m, v, bias1, bias2, h["epsilon"]), m, v
-
-        return update
-
-    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
-        raise NotImplementedError
-
-
-class AdamUncorrected(Bug, OtherAdam):
-    clause, place, needs = "IN-10", "adam", ("adam",)
-    says = "does not correct the moments' bias"
-    breaks = "the first updates have the wrong size"
-    fix = "divide the moments by 1 - beta^t"
-
-    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
-        return m / (self.arithmetic.sqrt(v) + e)
-
-
-class AdamFirstUncorrected(Bug, OtherAdam):
-    clause, place, needs = "IN-10", "adam", ("adam",)
-    says = "corrects the second moment's bias only"
-    breaks = "the first updates are too small"
-    fix = "divide the first moment by 1 - beta1^t"
-
-    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
-        return m / (self.arithmetic.sqrt(v / bias2) + e)
-
-
-class AdamCountOneAhead(Bug, SimulatedInner):
-    clause, place, needs = "IN-10", "adam", ("adam",)
-    says = "corrects the moments' bias with t + 1 for t"
-    breaks = "the first updates are of another size"
-    fix = "let t be 1 at the first update"
-    given = {"rule": lambda _: lambda h, t, sqrt: oracle.adam(h, t + 1, sqrt)}
-
-
-class AdamEpsilonInRoot(Bug, OtherAdam):
-    clause, place, needs = "IN-11", "adam", ("adam",)
-    says = "adds epsilon under the root"
-    breaks = "epsilon = 1e-8 acts as 1e-4: small gradients hardly move anything"
-    fix = "add epsilon to the root"
-
-    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
-        return (m / bias1) / self.arithmetic.sqrt(v / bias2 + e)
-
-
-class DecayIgnored(Bug, SimulatedInner):
-    clause, place, needs = "LA-27", "decay", ("decay",)
-    says = "ignores weight decay"
-    breaks = "weights grow"
-    fix = "hand weight decay through to the inner optimizer"
-    given = {"decay_kind": lambda _: "none"}
-
-
-class DecayCoupled(Bug, SimulatedInner):
-    clause, place, needs = "IN-4", "decay", ("decoupled",)
-    says = "adds weight decay to the gradient though it was to be decoupled"
-    breaks = "Adam divides the decay by the gradient's size: large gradients hardly decay"
-    fix = "subtract learning rate times decay times the old weights"
-    given = {"decay_kind": lambda _: "l2"}
-
-
-class DecayDecoupled(Bug, SimulatedInner):
-    clause, place, needs = "IN-3", "decay", ("l2", "slots")
-    says = "decouples weight decay though it was to be added to the gradient"
-    breaks = "another regularizer than the one that was tuned"
-    fix = "add decay times the weights to the gradient before anything else"
-    given = {"decay_kind": lambda _: "decoupled"}
-
-
-class DecayAfterUpdate(Bug, SimulatedInner):
-    clause, place, needs = "IN-4", "decay", ("decoupled",)
-    says = "decays the weights after the update, not the old weights"
-    breaks = "the update itself decays too: not the published rule"
-    fix = "take decay from the weights before the update"
-
-    def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
-        direction, *slots_after = update(g, *slots)
-        moved = x - gamma * direction
-        return moved - gamma * self.h["weight_decay"] * moved, *slots_after
+BUGS = (
+    bug("momentum-dampened", "IN-6", "momentum", "heavy-ball",
+        "averages gradients: v <- mu v + (1 - mu) g",
+        "the learning rate is 1 - mu of what was asked for",
+        "add the whole gradient: v <- mu v + g",
+        'Inner.heavy_ball: * v + g -> * v + (1 - h["momentum"]) * g'),
+    bug("nesterov-ignored", "IN-7", "momentum", "nesterov",
+        "does heavy ball though Nesterov was asked for",
+        "the gradient's weight in the update is 1, not 1 + mu",
+        "use g + mu v for the update",
+        'Inner.nesterov: return g + h["momentum"] * v, v -> return v, v'),
+    bug("adam-uncorrected", "IN-10", "adam", "adam",
+        "does not correct the moments' bias",
+        "the first updates have the wrong size",
+        "divide the moments by 1 - beta^t",
+        'Inner.adam: (m / bias1) / (sqrt(v / bias2) + h["epsilon"]) -> '
+        'm / (sqrt(v) + h["epsilon"])'),
+    bug("adam-first-uncorrected", "IN-10", "adam", "adam",
+        "corrects the second moment's bias only",
+        "the first updates are too small",
+        "divide the first moment by 1 - beta1^t",
+        "Inner.adam: (m / bias1) -> m"),
+    bug("adam-count-one-ahead", "IN-10", "adam", "adam",
+        "corrects the moments' bias with t + 1 for t",
+        "the first updates are of another size",
+        "let t be 1 at the first update",
+        "Inner.adam: rest1, rest2 = -> t += 1; ..."),
+    bug("adam-epsilon-in-root", "IN-11", "adam", "adam",
+        "adds epsilon under the root",
+        "epsilon = 1e-8 acts as 1e-4: small gradients hardly move anything",
+        "add epsilon to the root",
+        'Inner.adam: (sqrt(v / bias2) + h["epsilon"]) -> sqrt(v / bias2 + h["epsilon"])'),
+    bug("decay-ignored", "LA-27", "decay", "decay",
+        "ignores weight decay",
+        "weights grow",
+        "hand weight decay through to the inner optimizer",
+        'Inner.__init__: self.decay_kind = inner["weight_decay_kind"] -> '
+        'self.decay_kind = "none"'),
+    bug("decay-coupled", "IN-4", "decay", "decoupled",
+        "adds weight decay to the gradient though it was to be decoupled",
+        "Adam divides the decay by the gradient's size: large gradients hardly decay",
+        "subtract learning rate times decay times the old weights",
+        'Inner.__init__: self.decay_kind = inner["weight_decay_kind"] -> '
+        'self.decay_kind = "l2"'),
+    bug("decay-decoupled", "IN-3", "decay", "l2 slots",
+        "decouples weight decay though it was to be added to the gradient",
+        "another regularizer than the one that was tuned",
+        "add decay times the weights to the gradient before anything else",
+        'Inner.__init__: self.decay_kind = inner["weight_decay_kind"] -> '
+        'self.decay_kind = "decoupled"'),
+    bug("decay-after-update", "IN-4", "decay", "decoupled",
+        "decays the weights after the update, not the old weights",
+        "the update itself decays too: not the published rule",
+        "take decay from the weights before the update",
+        'Inner.element: direction = direction + self.h["weight_decay"] * x -> '
+        'x = x - gamma * direction\n'
+        'return x - gamma * self.h["weight_decay"] * x, *slots_after'),
+)  # fmt: skip

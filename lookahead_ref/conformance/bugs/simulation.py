@@ -1,18 +1,19 @@
 """A case as a program with some bugs goes through it.
 
-The classes here are the oracle's own, with a method for each place at which programs
-differ; as they stand they do what the oracle does. A bug is a class, ``AlphaSwapped`` for
-``alpha-swapped``, that overrides one of these methods or says what it is `given`. Several
-bugs at once are a class made of several; no two of one ``place`` go together.
+The classes here are the oracle's own, and do what the oracle does. A bug is a change of a
+few words in the source of one of their methods, or of a rule. Several bugs are all of
+their changes together; no two of one ``place`` go together.
 """
 
-import re
+import inspect
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Slots, Step, Tensors
+from lookahead_ref.conformance.bugs import helpers
+from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Step, Tensors
 
 _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "slots": lambda case: case["inner"]["rule"] != "sgd",
@@ -62,15 +63,21 @@ class Bug:
     breaks: ClassVar[str]  # in practice; for a convention, where it is found
     fix: ClassVar[str]  # for a convention, what to mind
     needs: ClassVar[tuple[str, ...]] = ()  # what a case must have for it to show
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.name = re.sub(r"(?<!^)(?=[A-Z0-9])", "-", cls.__name__).lower()
+    edits: ClassVar[tuple[str, ...]] = ()  # "Class.function: right -> wrong, or with ..."
+    mixes: ClassVar[type[Any] | None] = None  # a class instead, where an edit is too little
+    lost: ClassVar[tuple[str, ...]] = ()  # what a checkpoint lacks; "outer-" is of outer
+    recaptures: ClassVar[bool] = True  # whether lost phi and anchor are what was loaded
+    special: ClassVar[str] = ""  # the name of the bug that it is a special case of
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
         """Return whether it can show in a case."""
         return all(has(need, case) for need in cls.needs)
+
+    @classmethod
+    def is_case_of(cls, other: "type[Bug]") -> bool:
+        """Return whether it is another bug, or a special case of it."""
+        return issubclass(cls, other) or cls.special == other.name
 
     @classmethod
     def as_dict(cls) -> dict[str, Any]:
@@ -83,6 +90,32 @@ class Convention(Bug):
     """What other libraries document: a program that follows it throughout passes."""
 
     kind = "variant"
+
+
+class Mistake(Bug):
+    """A bug that no case has for a flag."""
+
+    # It shows at once and nearly everywhere, or it was met after the cases were released.
+
+
+def bug(
+    name: str,
+    clause: str,
+    place: str,
+    needs: str,
+    says: str,
+    breaks: str,
+    fix: str,
+    *edits: str,
+    lost: str = "",
+    kind: type[Bug] = Bug,
+    **more: Any,
+) -> type[Bug]:
+    """Declare a bug; ``more`` are other attributes of `Bug`."""
+    texts = {"name": name, "clause": clause, "place": place}
+    texts |= {"says": says, "breaks": breaks, "fix": fix}
+    own = {"edits": edits, "needs": tuple(needs.split()), "lost": tuple(lost.split())}
+    return type(name, (kind,), {**texts, **own, **more})
 
 
 class Edit(Bug):
@@ -115,24 +148,8 @@ class Edit(Bug):
         return {**super().as_dict(), "function": cls.title, "diff": cls.changed()}
 
 
-class Mistake(Bug):
-    """A bug that no case has for a flag."""
-
-    # It shows at once and nearly everywhere, or it was met after the cases were released.
-
-
 Watch: TypeAlias = Callable[[str, int, Tensors], None]
 """Called with the fast weights after each step; what it raises ends a simulation."""
-
-Given: TypeAlias = Mapping[str, Callable[[Any], Any]]
-"""Attribute to what a program takes for what was asked for: a function of the optimizer."""
-
-
-def _take(optimizer: Any) -> None:
-    for each in reversed(type(optimizer).__mro__):
-        for name, made in vars(each).get("given", {}).items():
-            setattr(optimizer, name, made(optimizer))
-
 
 Evaluated: TypeAlias = tuple[Tensors, Tensors]
 """What is evaluated, and the fast weights after that."""
@@ -149,13 +166,10 @@ class Run(NamedTuple):
 class Rule(oracle.OracleInner):
     """An inner or an outer optimizer."""
 
-    given: ClassVar[Given] = {}
-
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
         super().__init__(case, theta, arithmetic)
         self.case = case
         self.made_anew = True
-        _take(self)
 
 
 class SimulatedInner(Rule):
@@ -167,16 +181,14 @@ class Outer(Rule):
 
 
 class SimulatedLookahead(oracle.OracleLookahead):
-    """A Lookahead, seen tensor by tensor where programs tell tensors apart."""
+    """A Lookahead that also keeps what a program with bugs may look at."""
 
-    given: ClassVar[Given] = {}
     outer_optimizer = Outer
 
     def __init__(
         self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
     ) -> None:
         super().__init__(inner, level, theta, arithmetic)
-        self.arithmetic = arithmetic
         self.calls = 0  # of step
         self.initial = self.before = theta  # what a step was given
         self.grads: Gradients = ()
@@ -186,8 +198,6 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.number = 0  # of a worker
         # Which tensors have no phi yet in a program that captures it late.
         self.lacking = [True] * len(theta)
-        _take(self)
-        self.cycle_step += self.first_count()
 
     @property
     def innermost(self) -> Any:
@@ -198,22 +208,11 @@ class SimulatedLookahead(oracle.OracleLookahead):
             else self.inner
         )
 
-    def first_count(self) -> int:
-        """Return the count of steps that a program begins with."""
-        return 0
-
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
-        count, theta = self.cycle_step, super().advance(theta, grads)
+        theta = super().advance(theta, grads)
         self.calls += 1
-        self.after_inner_step(theta)
-        if not self.counts():
-            self.cycle_step = count
-        self.synchronized = self.due()
-        return self.handed(theta) if self.synchronized else theta
-
-    def after_inner_step(self, theta: Tensors) -> None:
-        """See the fast weights."""
+        return theta
 
     def stepped(self) -> list[bool]:
         """Return which tensors count as having done this step."""
@@ -226,50 +225,10 @@ class SimulatedLookahead(oracle.OracleLookahead):
             self.phi = picked(late, weights, self.phi)
             self.lacking = [x and not n for x, n in zip(self.lacking, late, strict=True)]
 
-    def counts(self) -> bool:
-        return True
-
-    def due(self) -> bool:
-        return self.synchronized and self.counts()
-
-    def handed(self, theta: Tensors) -> Tensors:
-        """Return the fast weights that the outer update is given."""
-        return theta
-
     def synchronize(self, theta: Tensors) -> Tensors:
-        slots, counts, anchor = self.slots, list(self.innermost.count), self.anchor
-        alpha = oracle.at(self.alpha, self.syncs)
-        self.anchor = self.slots_to_start_from()
-        new = super().synchronize(self.reached(theta))
-        if self.inner_state == "reset":
-            self.after_reset(slots, counts)
-            self.anchor = self.slots
-        if self.inner_state == "interpolate":
-            self.after_interpolation(slots, anchor, alpha)
-        return new
-
-    def reached(self, theta: Tensors) -> Tensors:
-        """Return what phi is to be moved towards."""
-        return theta
-
-    def restarted(self, theta: Tensors) -> Tensors:
-        """Return the fast weights with which a step ends that has synchronized."""
-        return theta
-
-    def slots_to_start_from(self) -> Slots:
-        """Return the slots that an interpolation starts from."""
-        return self.anchor
-
-    def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        """See what a reset has cleared."""
-
-    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
-        """See what an interpolation was of."""
-
-    def restart(self, theta: Tensors) -> None:
-        """Be reset by a Lookahead around this one."""
-        super().restart(theta)
-        self.cycle_step += self.first_count()
+        self.old_phi, self.old_slots = self.phi, self.slots
+        self.old_counts = list(self.innermost.count)
+        return super().synchronize(theta)
 
 
 class SimulatedWorkers(oracle.OracleWorkers):
@@ -282,9 +241,13 @@ class SimulatedWorkers(oracle.OracleWorkers):
         for number, each in enumerate(workers):
             each.number = number
 
-    def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
-        each = zip(self.workers, super().synchronize(thetas), strict=True)
-        return [worker.restarted(theta) for worker, theta in each]
+    def share_slots(self, shared: Callable[[list[Tensors]], Tensors]) -> None:
+        """Give all workers the same slots."""
+        of_each = [worker.slots for worker in self.workers]
+        for name in of_each[0]:
+            tensors = shared([slots[name] for slots in of_each])
+            for slots in of_each:
+                slots[name] = tensors
 
 
 class Some(SimulatedLookahead):
@@ -404,7 +367,7 @@ class SimulatedProgram:
         *states, weights = state
         theta: Tensors = weights["theta"]
         for each, kept in zip(parts_of(levels), states, strict=True):
-            of = "outer " if isinstance(each, Outer) else ""
+            of = "outer-" if isinstance(each, Outer) else ""
             found = {
                 # A list of counts is changed in place, and may be there for two workers.
                 n: list(v) if isinstance(v, list) else v
@@ -459,16 +422,102 @@ def arrays_of(state: State) -> State:
     return [{n: v for n, v in each.items() if n not in COUNTS} for each in state]
 
 
+# Bugs in the source.
+
+_ORIGINS: Mapping[str, tuple[Any, Any]] = {
+    "Lookahead": (SimulatedLookahead, oracle.OracleLookahead),
+    "Inner": (SimulatedInner, oracle.OracleInner),
+    "Outer": (Outer, oracle.OracleInner),
+    "Workers": (SimulatedWorkers, oracle.OracleWorkers),
+    "Program": (SimulatedProgram, SimulatedProgram),
+}
+"""What an edit calls a class: to what is simulated, and to what has its source."""
+
+
+class IncompatibleError(Exception):
+    """Two bugs change the same words."""
+
+
+@cache
+def edited(origin: Any, name: str, changes: tuple[str, ...]) -> Any:
+    """Return a function, of a class or a rule, with words of its source changed."""
+    source = textwrap.dedent(
+        inspect.getsource(getattr(origin, name, None) or vars(oracle)[name])
+    )
+    found: dict[str, Any] = {}
+    exec(
+        compile(rewritten(source, changes), f"<{name}>", "exec"),
+        vars(oracle) | vars(helpers) | globals(),
+        found,
+    )
+    return found[name]
+
+
+def rewritten(source: str, changes: Sequence[str]) -> str:
+    """Change words of a function's source."""
+    for change in changes:
+        right, _, wrong = change.partition(" -> ")
+        if source.count(right) != 1:
+            raise IncompatibleError(f"{right!r} occurs {source.count(right)} times")
+        line = source[: source.index(right)].rpartition("\n")[2]
+        indent = line[: len(line) - len(line.lstrip())]
+        wrong = wrong.replace("...", right).replace("\n", f"\n{indent}")
+        source = source.replace(right, wrong)
+    return source
+
+
+def _beneath(bugs: Sequence[type[Bug]]) -> dict[type[Any], type[Any]]:
+    """Return what the edits of bugs put beneath a simulated class."""
+    changes: dict[tuple[str, str], list[str]] = {}
+    for place, _, change in (each.partition(": ") for bug in bugs for each in bug.edits):
+        of, _, name = place.partition(".")
+        changes.setdefault((of, name), []).append(change)
+    own: dict[str, dict[str, Any]] = {}
+    for (of, name), some in changes.items():
+        function = edited(_ORIGINS[of][1], name, tuple(some))
+        functions = own.setdefault(of, {})
+        if name in vars(oracle):
+            rules = functions.setdefault("rules", dict(oracle.RULES))
+            functions["rules"] = {
+                each: (function if rule.__name__ == name else rule, slots)
+                for each, (rule, slots) in rules.items()
+            }
+        else:
+            functions[name] = function
+    made = {}
+    for of, functions in own.items():
+        base, origin = _ORIGINS[of]
+        made[base] = type(origin.__name__, (origin,), functions)
+    return made
+
+
+def _replaced(part: type[Any]) -> set[str]:
+    """Name what a class replaces, and does not only extend."""
+    replaced = set(vars(part)) & {"rules"}
+    for name, each in vars(part).items():
+        code = getattr(getattr(each, "__func__", each), "__code__", None)
+        if code is not None and "__class__" not in code.co_freevars:
+            replaced.add(name)
+    return replaced
+
+
 @lru_cache(maxsize=4096)
 def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
     """Return the classes of a program and of all that is in it, with the bugs."""
     # A convention may say of which tensors a bug is.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
 
+    named = _beneath(bugs)
+    all_parts = [each.parts for each in bugs if issubclass(each, Edit)]
+
     def made(base: type[Any], **more: Any) -> type[Any]:
-        mixed = [each for each in bugs if issubclass(each, base)]
-        edits = [each.parts for each in bugs if issubclass(each, Edit)]
-        beneath = [parts[base] for parts in edits if base in parts]
+        every = dict.fromkeys(each.mixes for each in bugs if each.mixes)
+        mixed = [each for each in every if issubclass(each, base)]
+        beneath = [parts[base] for parts in all_parts if base in parts]
+        if base in named:
+            if any(not _replaced(named[base]).isdisjoint(_replaced(x)) for x in beneath):
+                raise IncompatibleError(f"a bug and an edit of {base.__name__}")
+            beneath.append(named[base])
         own = [each for each in beneath if issubclass(each, base)]
         late = [each for each in beneath if each not in own]
         if not (mixed or beneath or more):
@@ -477,8 +526,11 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
 
     outer = made(Outer)
     more = {} if outer is Outer else {"outer_optimizer": outer}
+    lost = {
+        n: getattr(each, n) for each in bugs if each.lost for n in ("lost", "recaptures")
+    }
     return (
-        made(SimulatedProgram),
+        made(SimulatedProgram, **lost),
         made(SimulatedInner),
         made(SimulatedLookahead, **more),
         made(SimulatedWorkers),

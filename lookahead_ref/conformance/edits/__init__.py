@@ -6,13 +6,14 @@ edit is a `Bug` like any other, so that it goes together with those that have a 
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from lookahead_ref.conformance.bugs import simulation
-from lookahead_ref.conformance.bugs.simulation import Edit, SimulatedInner
+from lookahead_ref.conformance.bugs.simulation import Bug, Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
-from lookahead_ref.conformance.edits.grammar import PLACES
+from lookahead_ref.conformance.edits.grammar import PLACES, Place
 from lookahead_ref.conformance.edits.parts import PARTED, WHICH, conditions, of_some, only
 from lookahead_ref.conformance.edits.saved import NARROW, SAVED, SHARED
 
@@ -21,21 +22,19 @@ __all__ = ["PLACES", "edits_for", "edits_of"]
 
 def edits_for(
     cases: Sequence[Mapping[str, Any]],
-    conventions: Collection[str],
+    conventions: Collection[type[Bug]],
     *,
     narrow: bool,
     loaded: bool,
 ) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in all cases, the plainest first."""
-    # The conventions are the places of those that a program follows. Where only float64
-    # fails, edits that round something are enough: narrow. What shows only after loading is
-    # in what is saved, or needs that condition: loaded.
+    # Where only float64 fails, edits that round something are enough: narrow. What shows
+    # only after loading is in what is saved, or needs that condition: loaded.
     case = cases[0]
     places = [
         place
-        for place in PLACES
-        if (not place.convention or place.convention in conventions)
-        and all(
+        for place in _places(conventions)
+        if all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs
         )
@@ -79,6 +78,21 @@ def _under_conditions(
             asked = set(when.needs)
             if asked.issuperset(needed) and all(simulation.has(x, case) for x in asked):
                 yield (only(edit, when),)
+
+
+def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
+    """Yield the places, with those functions changed that a convention changes."""
+    followed = {each.place for each in conventions}
+    yield from (each for each in PLACES if each.convention in ("", *followed))
+    for convention in conventions:
+        for of, _, change in (edit.partition(": ") for edit in convention.edits):
+            _, _, name = of.partition(".")
+            for place in PLACES:
+                if place.title in (name, f"Oracle{of}") and not place.same:
+                    needs = (*place.needs, *convention.needs)
+                    yield replace(
+                        place, needs=needs, convention=convention.place, under=(change,)
+                    )
 
 
 def _moved(edits: Sequence[type[Edit]]) -> Iterator[tuple[type[Edit], ...]]:

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.simulation import Edit
+from lookahead_ref.conformance.bugs.simulation import Edit, rewritten
 from lookahead_ref.conformance.edits import grammar
 from lookahead_ref.conformance.edits.grammar import (
     CLAUSES,
@@ -62,11 +62,14 @@ def _targets(place: Place) -> list[tuple[type[Any], ...]]:
     """Say whether it is wrong in the inner optimizer, in the outer one, or in both."""
     if place.beneath != OF_RULES:
         return [place.beneath]
+    if place.under:
+        return [OF_RULES[:1]]
     return [OF_RULES, OF_RULES[:1], OF_RULES[1:]]
 
 
 def _tree(place: Place) -> ast.FunctionDef:
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(place.function))).body
+    source = textwrap.dedent(inspect.getsource(place.function))
+    (tree,) = ast.parse(rewritten(source, place.under)).body
     if place.same:
         text = ast.unparse(tree)
         assert place.same[0] in text
@@ -138,7 +141,8 @@ def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
     origin: Any = oracle.OracleInner if place.beneath else oracle.OracleLookahead
     if place.is_method:
         # A convention's own method stands for one of the oracle.
-        within = place.title.partition(".")[0] if not place.convention else "Oracle"
+        within = place.title.partition(".")[0]
+        within = "Oracle" if place.convention and not place.under else within
         origin = next(
             each
             for each in base.__mro__

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.conventions_and_mistakes import RateInVelocity
-from lookahead_ref.conformance.bugs.outer import SlowMomentum
+from lookahead_ref.conformance.bugs.conventions import RateInVelocity
 from lookahead_ref.conformance.bugs.simulation import (
     Outer,
     SimulatedInner,
@@ -37,6 +36,7 @@ class Place:
     # What is written in another way that does the same: what for what.
     same: tuple[str, str] | None = None
     convention: str = ""  # the place of the convention that it belongs to
+    under: tuple[str, ...] = ()  # the changes that this makes
 
     @property
     def title(self) -> str:
@@ -85,11 +85,6 @@ PLACES: tuple[Place, ...] = (
     Place(SimulatedProgram.evaluate, "LA-9", "an evaluation", OF_PROGRAM, ("evaluate",)),
     Place(SimulatedProgram.loaded, "LA-24", "loading a state", OF_PROGRAM, ("save",)),
     Place(oracle.interpolate, "LA-5", "interpolation", uses=("synchronize",)),
-    Place(
-        *(SlowMomentum.outer_step, "OU-11", "SlowMo's outer step", OF_LOOKAHEAD),
-        ("outer-heavy-ball", "rates"),
-        convention=SlowMomentum.place,
-    ),
     Place(
         *(RateInVelocity.element, "IN-12", "the update of an element", OF_RULES),
         ("velocity",),

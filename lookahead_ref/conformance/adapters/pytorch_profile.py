@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from lookahead_ref.conformance.adapters.use import (
+from lookahead_ref.conformance.adapters.profiles import (
     ALPHA,
     SAVED,
     STEPS,
@@ -42,7 +42,7 @@ CHECKS = Checks()
 
 
 @dataclass
-class Run:
+class Trained:
     """Parameters, an inner optimizer, and the Lookahead around it."""
 
     params: list[Any]
@@ -64,7 +64,7 @@ class Run:
         return [p.detach().clone() for p in self.params]
 
 
-def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Run:
+def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Trained:
     """Make a new run; with rates, each parameter has its own group."""
     values = torch.linspace(-2, 2, 6).reshape(2, 3), torch.ones(3)
     params = [torch.nn.Parameter(each.to(dtype)) for each in values]
@@ -72,7 +72,7 @@ def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ())
     if rates:
         groups = [{"params": [p], "lr": r} for p, r in zip(params, rates, strict=True)]
     inner = torch.optim.SGD(groups, lr=RATE, momentum=0.9)
-    return Run(params, inner, make(inner))
+    return Trained(params, inner, make(inner))
 
 
 def same(got: list[Any], expected: list[Any], says: str, within: float = 0.0) -> None:
@@ -87,7 +87,7 @@ def true(holds: bool, says: str) -> None:
         raise Wrong(says)
 
 
-def restored(run: Run, saved: Any, weights: list[Any]) -> Run:
+def restored(run: Trained, saved: Any, weights: list[Any]) -> Trained:
     """Load weights and a copy of a state."""
     with torch.no_grad():
         for p, value in zip(run.params, weights, strict=True):
@@ -135,7 +135,7 @@ def zero_grad(make: Make) -> None:
     true(all(p.grad is None for p in run.params), "zero_grad() does not set None")
 
 
-@CHECKS.enter("step all groups, each with its own learning rate")
+@CHECKS.enter("step every group, each with its own learning rate")
 def groups(make: Make) -> None:
     run, plain = begun(make, rates=(RATE, RATE)), begun(make)
     same(run.steps(), plain.steps(), "two groups give other weights than one")
@@ -143,16 +143,16 @@ def groups(make: Make) -> None:
         begun(make, rates=rates).steps()
         for rates in ((0.1, 0.01), (0.1, 0.1), (0.01, 0.01))
     )
-    same([first, second], [fast[0], slow[1]], "a group does not have its own learning rate")
+    same([first, second], [fast[0], slow[1]], "a group cannot have its own learning rate")
 
 
-@CHECKS.enter("keep k and alpha in one place: if groups have them, use these")
+@CHECKS.enter("keep k and alpha in one place: if groups have them, use those")
 def groups_of_their_own(make: Make) -> None:
     def ended(*own: tuple[int, float]) -> list[Any]:
         run = begun(make, rates=(RATE, RATE))
         for group, numbers in zip(run.optimizer.param_groups, own, strict=True):
             if "" in (names := names_of(group)):
-                raise UnsupportedError("a group does not have its own k and alpha")
+                raise UnsupportedError("a group cannot have its own k and alpha")
             group.update(zip(names, numbers, strict=True))
         return run.steps()
 
@@ -163,7 +163,7 @@ def groups_of_their_own(make: Make) -> None:
     true(not torch.equal(last, unlike), says)
 
 
-def scheduled(run: Run, owner: Any, first: int = 0) -> list[Any]:
+def scheduled(run: Trained, owner: Any, first: int = 0) -> list[Any]:
     """Step with a schedule at an optimizer."""
     schedule = torch.optim.lr_scheduler.StepLR(owner, step_size=2, gamma=0.5)
     for step in range(first, STEPS):
@@ -195,7 +195,7 @@ def scheduler_after_loading(make: Make) -> None:
 def state_dict(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
-    same(run.steps(SAVED), expected, "a loaded run does not continue as before")
+    same(run.steps(SAVED), expected, "a loaded run does not continue like the saved one")
 
 
 @CHECKS.enter("replace the whole state when loading, including phi and the count")
@@ -203,7 +203,7 @@ def load_twice(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
     run.steps(SAVED)
-    says = "a state loaded a second time does not continue as the first time"
+    says = "a state loaded a second time does not continue as it did the first time"
     same(restored(run, saved, weights).steps(SAVED), expected, says)
 
 
@@ -219,7 +219,7 @@ def copied(make: Make, clone: Callable[[Any], Any]) -> None:
     run = begun(make)
     run.steps(0, SAVED)
     inner, params, optimizer = clone((run.inner, run.params, run.optimizer))
-    got = Run(params, inner, optimizer).steps(SAVED)
+    got = Trained(params, inner, optimizer).steps(SAVED)
     same(run.steps(SAVED), begun(make).steps(), "the copy changes the original")
     same(got, run.weights(), "the copy gives other weights than the original")
 
@@ -267,7 +267,7 @@ def hooks(make: Make) -> None:
     run.optimizer.register_step_post_hook(lambda each, *_: seen.append(("post", each)))
     run.steps(0, 1)
     expected = [("pre", run.optimizer), ("post", run.optimizer)]
-    true(seen == expected, "the hooks of a step are not called once each, by the wrapper")
+    true(seen == expected, "the wrapper does not call each hook of a step exactly once")
 
 
 @CHECKS.enter("count only in step, which the scaler does not call when it skips")

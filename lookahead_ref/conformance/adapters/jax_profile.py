@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lookahead_ref.conformance.adapters.use import (
+from lookahead_ref.conformance.adapters.profiles import (
     SAVED,
     STEPS,
     Checks,
@@ -55,7 +55,9 @@ def same(got: Any, make: Make, says: str) -> None:
         raise Wrong(f"{says}: the weights are {largest:.2g} apart")
 
 
-@CHECKS.enter("choose by jnp.where, and have the counts in the state: a number is frozen")
+@CHECKS.enter(
+    "choose by jnp.where, and keep counts in the state: a plain number is a constant"
+)
 def compiled(make: Make) -> None:
     step, carried = begun(make)
     traced = []
@@ -64,12 +66,12 @@ def compiled(make: Make) -> None:
         traced.append(number)
         return step(number, carried)
 
-    same(stepped(jax.jit(noted), carried)[0], make, "compiled, it gives other weights")
+    same(stepped(jax.jit(noted), carried)[0], make, "when compiled, it gives other weights")
     if len(traced) > 2:
-        raise Wrong(f"{len(traced)} of {STEPS} steps are compiled again")
+        raise Wrong(f"{len(traced)} of {STEPS} steps are recompiled")
 
 
-@CHECKS.enter("copy the initial state in init, phi above all: jnp.copy, not another name")
+@CHECKS.enter("in init, copy what goes into the state, above all phi: use jnp.copy")
 def donated(make: Make) -> None:
     step, carried = begun(make)
     compiled = jax.jit(step, donate_argnums=1)

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lookahead_ref.conformance.adapters.use import (
+from lookahead_ref.conformance.adapters.profiles import (
     ALPHA,
     STEPS,
     Checks,
@@ -69,11 +69,11 @@ def saved(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         net.save(path := Path(folder, "net.keras"))
         again = keras.models.load_model(path)
-    says = "a loaded model does not continue as before"
+    says = "a loaded model does not continue like the saved one"
     same(fitted(again, 2).get_weights(), fitted(net, 2).get_weights(), says)
 
 
-# Besides the optimizer itself.
+# In addition to the optimizer itself.
 
 
 def went(optimizer: Any, period: int = 0, batches: int = STEPS) -> list[list[Any]]:
@@ -107,10 +107,10 @@ def config(make: Make) -> None:
         optimizer = wrap(keras.optimizers.Adam(0.1, beta_1=0.5))
         return type(optimizer).from_config(optimizer.get_config())
 
-    as_by_hand(make, "made again from its config, it gives other weights", again)
+    as_by_hand(make, "rebuilt from its config, it gives other weights", again)
 
 
-@CHECKS.enter("let the inner optimizer see its schedule, at the count of its own updates")
+@CHECKS.enter("let the inner optimizer use its schedule, at its own count of updates")
 def schedule(make: Make) -> None:
     rate = keras.optimizers.schedules.ExponentialDecay(0.2, 2, 0.5)
     says = "with a LearningRateSchedule of the inner optimizer, the weights are wrong"

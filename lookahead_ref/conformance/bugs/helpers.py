@@ -1,0 +1,55 @@
+"""What the edits of bugs call, beside the oracle's own functions."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lookahead_ref.conformance.oracle import Step, Tensors
+
+
+def zeros(tensors: Tensors) -> Tensors:
+    return [[0.0] * len(each) for each in tensors]
+
+
+def bytes_cleared(tensors: Tensors) -> Tensors:
+    """Clear as many bytes as there are numbers."""
+    flat = np.array([x for xs in tensors for x in xs], "<f8")
+    flat.view(np.uint8)[: flat.size] = 0
+    numbers = iter(flat.tolist())
+    return [[next(numbers) for _ in xs] for xs in tensors]
+
+
+def in_columns(case: Mapping[str, Any], tensors: Tensors, axis: int = -1) -> Tensors:
+    """Write matrices column by column; with axis 0, undo it."""
+    strides = [each["shape"][axis] if each["shape"] else 1 for each in case["params"]]
+    pairs = zip(tensors, strides, strict=True)
+    return [[x for start in range(n) for x in xs[start::n]] for xs, n in pairs]
+
+
+def shown_in_columns(case: Mapping[str, Any], shown: Step, axis: int) -> Step:
+    slots = {n: in_columns(case, each, axis) for n, each in shown.slots.items()}
+    slow = [in_columns(case, each, axis) for each in shown.slow]
+    return shown._replace(fast=in_columns(case, shown.fast, axis), slow=slow, slots=slots)
+
+
+def beginnings(case: Mapping[str, Any], these: Tensors, others: Tensors) -> Tensors:
+    """Take of others what lies behind the rows of a matrix that has as many columns."""
+    shapes = [each["shape"] for each in case["params"]]
+    rows = [shape[0] if len(shape) > 1 else 1 for shape in shapes]
+    each = list(zip(rows, these, others, strict=False))  # of one worker
+    ends = [(n - 1) * n + len(a) // n for n, a, _ in each]
+    return [a[:end] + b[end:] for end, (_, a, b) in zip(ends, each, strict=True)]
+
+
+def bits_swapped(case: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Turn every bit string of a case round."""
+
+    def swapped(found: re.Match[str]) -> str:
+        return f'"{bytes.fromhex(found[1])[::-1].hex()}"'
+
+    numbers = ("lookahead", "inner", "learning_rate", "params", "problem")
+    text = json.dumps({name: case[name] for name in numbers})
+    return {**case, **json.loads(re.sub('"([0-9a-f]{16})"', swapped, text))}
