@@ -89,7 +89,9 @@ def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
             _, _, name = of.partition(".")
             for place in PLACES:
                 if place.title in (name, f"Oracle{of}") and not place.same:
-                    needs = (*place.needs, *convention.needs)
+                    # With all gradients there these functions do as they did.
+                    own = [need for need in convention.needs if need != "no-gradient"]
+                    needs = (*place.needs, *own)
                     yield replace(
                         place, needs=needs, convention=convention.place, under=(change,)
                     )
