@@ -8,6 +8,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     Convention,
     Outer,
     SimulatedInner,
+    SimulatedLookahead,
     Some,
     bug,
     picked,
@@ -71,6 +72,16 @@ class SkippedSync(Some):
         return theta
 
 
+class SlowMomentum(SimulatedLookahead):
+    """A Lookahead whose outer optimizer sees how far a cycle has come in steps of gamma."""
+
+    def outer_step(self, outer: oracle.OracleInner, theta: Tensors) -> Tensors:
+        inner = self.innermost
+        gamma = oracle.at(inner.learning_rate, max(inner.clock - self.k, 0))
+        scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]
+        return oracle.interpolate(self.phi, outer.step(self.phi, scaled), gamma)
+
+
 CONVENTIONS = (
     convention("epsilon-hat", "IN-11", "adam", "adam",
         "adds epsilon to the uncorrected root",
@@ -131,9 +142,5 @@ CONVENTIONS = (
         "measures the pseudo-gradient in units of the cycle's first learning rate",
         "SlowMo: Wang, Tantia, Ballas and Rabbat 2020, Algorithm 1",
         "the same only while the learning rate is constant",
-        "Lookahead.outer_step: return outer.step(self.phi, self.pseudo_gradient(theta)) "
-        "-> inner = self.innermost\n"
-        "gamma = at(inner.learning_rate, max(inner.clock - self.k, 0))\n"
-        "scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]\n"
-        "return interpolate(self.phi, outer.step(self.phi, scaled), gamma)"),
+        mixes=SlowMomentum),
 )  # fmt: skip
