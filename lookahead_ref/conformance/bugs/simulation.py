@@ -9,11 +9,12 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import product
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import helpers
-from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Step, Tensors
+from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Slots, Step, Tensors
 
 _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "slots": lambda case: case["inner"]["rule"] != "sgd",
@@ -207,11 +208,19 @@ class SimulatedLookahead(oracle.OracleLookahead):
             else self.inner
         )
 
+    # Bugs change these two as well, which are compiled anew then, outside of the class.
+
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
-        theta = super().advance(theta, grads)
+        theta = super(SimulatedLookahead, self).advance(theta, grads)  # noqa: UP008
         self.calls += 1
         return theta
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.old_phi, self.old_slots = self.phi, self.slots
+        self.old_counts = list(self.innermost.count)
+        new = super(SimulatedLookahead, self).synchronize(theta)  # noqa: UP008
+        return new  # noqa: RET504
 
     def stepped(self) -> list[bool]:
         """Return which tensors count as having done this step."""
@@ -224,10 +233,11 @@ class SimulatedLookahead(oracle.OracleLookahead):
             self.phi = picked(late, weights, self.phi)
             self.lacking = [x and not n for x, n in zip(self.lacking, late, strict=True)]
 
-    def synchronize(self, theta: Tensors) -> Tensors:
-        self.old_phi, self.old_slots = self.phi, self.slots
-        self.old_counts = list(self.innermost.count)
-        return super().synchronize(theta)
+    def undo_reset(self, slots: Slots, counts: list[int]) -> None:
+        """Put other slots and counts in the place of those that a reset has made."""
+        if self.inner_state == "reset":
+            self.slots = self.anchor = slots
+            self.innermost.count = counts
 
 
 class SimulatedWorkers(oracle.OracleWorkers):
@@ -425,6 +435,7 @@ def arrays_of(state: State) -> State:
 
 _ORIGINS: Mapping[str, tuple[Any, Any]] = {
     "Lookahead": (SimulatedLookahead, oracle.OracleLookahead),
+    "Around": (SimulatedLookahead, SimulatedLookahead),
     "Inner": (SimulatedInner, oracle.OracleInner),
     "Outer": (Outer, oracle.OracleInner),
     "Workers": (SimulatedWorkers, oracle.OracleWorkers),
@@ -460,8 +471,8 @@ def edited(origin: Any, name: str, changes: tuple[str, ...]) -> Any:
     return found[name]
 
 
-def _beneath(bugs: Sequence[type[Bug]]) -> dict[type[Any], type[Any]]:
-    """Return what the edits of bugs put beneath a simulated class."""
+def _edited_by(bugs: Sequence[type[Bug]]) -> dict[Any, list[type[Any]]]:
+    """Return the classes with the edits of bugs, for each class that is simulated."""
     changes: dict[tuple[str, str], list[str]] = {}
     for place, _, change in (each.partition(": ") for bug in bugs for each in bug.edits):
         of, _, name = place.partition(".")
@@ -478,20 +489,20 @@ def _beneath(bugs: Sequence[type[Bug]]) -> dict[type[Any], type[Any]]:
             }
         else:
             functions[name] = function
-    made = {}
+    made: dict[Any, list[type[Any]]] = {}
     for of, functions in own.items():
         base, origin = _ORIGINS[of]
-        made[base] = type(origin.__name__, (origin,), functions)
+        made.setdefault(base, []).append(type(origin.__name__, (origin,), functions))
     return made
 
 
-def _replaced(part: type[Any]) -> set[str]:
+def _replaced(part: type[Any]) -> set[tuple[Any, str]]:
     """Name what a class replaces, and does not only extend."""
-    replaced = set(vars(part)) & {"rules"}
+    replaced = {(part.__base__, name) for name in vars(part) if name == "rules"}
     for name, each in vars(part).items():
         code = getattr(getattr(each, "__func__", each), "__code__", None)
         if code is not None and "__class__" not in code.co_freevars:
-            replaced.add(name)
+            replaced.add((part.__base__, name))
     return replaced
 
 
@@ -501,17 +512,18 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
     # A convention may say of which tensors a bug is.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
 
-    named = _beneath(bugs)
+    named = _edited_by(bugs)
     all_parts = [each.parts for each in bugs if issubclass(each, Edit)]
 
     def made(base: type[Any], **more: Any) -> type[Any]:
         every = dict.fromkeys(each.mixes for each in bugs if each.mixes)
         mixed = [each for each in every if issubclass(each, base)]
         beneath = [parts[base] for parts in all_parts if base in parts]
-        if base in named:
-            if any(not _replaced(named[base]).isdisjoint(_replaced(x)) for x in beneath):
+        own_named = named.get(base, [])
+        for each, other in product(beneath, own_named):
+            if _replaced(each) & _replaced(other):
                 raise IncompatibleError(f"a bug and an edit of {base.__name__}")
-            beneath.append(named[base])
+        beneath += own_named
         own = [each for each in beneath if issubclass(each, base)]
         late = [each for each in beneath if each not in own]
         if not (mixed or beneath or more):
