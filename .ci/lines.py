@@ -27,6 +27,8 @@ BUILT: dict[str, tuple[int, int]] = {
     "edits of the oracle as hypotheses, every option of reproduce": (1_525, 460),
 }
 """What a capability may have added since, in the library and in the tests."""
+PORTED = ("optimizers/lookahead", "optimizers/base", "optimizers/inner", "trees")
+"""What a porter reads."""
 EXCEPTIONS: dict[str, str] = {}
 """``file:name`` of private docstrings that are longer, each with its reason."""
 
@@ -97,7 +99,10 @@ def main() -> int:
         counted, found = count(path, public)
         findings += found if of_library else []
         package = "/".join(path.parts[: min(len(path.parts), 3) - 1]) or top
-        for name in (package, "library and backends" if of_library else f"all {top}"):
+        names = [package, "library and backends" if of_library else f"all {top}"]
+        if path.with_suffix("").as_posix().removeprefix("lookahead_ref/") in PORTED:
+            names.append("what a porter reads")
+        for name in names:
             for column, number in enumerate((1, *counted)):
                 totals[name][column] += number
     print(f"{'package':32}{'files':>7}{'lines':>8}{'code':>8}{'docstring':>11}{'blank':>7}")

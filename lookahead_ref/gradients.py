@@ -177,7 +177,7 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
         raise ValueError("grads must hold at least one element, got none")
     xp = array_namespace(*leaves)
     widest = xp.result_type(*[leaf.dtype for leaf in leaves])
-    limit = trees.round_to(str(widest), "max_norm", limit)
+    limit = hyperparameters.round_to(str(widest), "max_norm", limit)
     # Reductions of NumPy return scalars, which are not arrays.
     largest = xp.max(
         xp.stack([xp.asarray(xp.astype(xp.max(xp.abs(leaf)), widest)) for leaf in leaves])

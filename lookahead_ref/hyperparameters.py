@@ -1,8 +1,9 @@
-"""Checks of hyperparameters; errors say the name, what was expected, and what came."""
+"""Checks and rounding of hyperparameters; errors say the name, and what came."""
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,6 +26,8 @@ NON_NEGATIVE = Range("a finite number", ">= 0", lambda x: (x >= 0.0) & (x < math
 POSITIVE = Range("a finite number", "> 0", lambda x: (x > 0.0) & (x < math.inf))
 BELOW_ONE = Range("a number", "in [0, 1)", lambda x: (x >= 0.0) & (x < 1.0))
 STEP_SIZE = Range("a number", "in (0, 1]", lambda x: (x > 0.0) & (x <= 1.0))
+
+_FLOAT32 = struct.Struct("<f")
 
 
 def at_least(least: int) -> Range:
@@ -108,6 +111,36 @@ def value_at(
     if not callable(value):
         return float(value)
     return check(f"{name} (its schedule at {clock})", value(clock))
+
+
+def round_to(dtype: str, name: str, value: float) -> float:
+    """Round a scalar to ``float32`` or ``float64``, ties to even.
+
+    It is an error if a finite value other than zero rounds to zero or to infinity.
+
+    >>> round_to("float32", "epsilon", 1e-50)
+    Traceback (most recent call last):
+    ...
+    ValueError: epsilon = 1e-50 rounds to 0 in float32
+    """
+    if not dtype.endswith("float32"):
+        return value
+    try:
+        (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))
+    except OverflowError:
+        raise ValueError(f"{name} = {value!r} rounds to infinity in float32") from None
+    if rounded == 0.0 and value != 0.0:
+        raise ValueError(f"{name} = {value!r} rounds to 0 in float32")
+    return float(rounded)
+
+
+def round_scalars(scalars: Mapping[str, float], path: str, leaf: Any) -> dict[str, float]:
+    """Round scalars to the dtype of the leaf at a path."""
+    dtype = str(leaf.dtype)
+    return {
+        name: round_to(dtype, f"{name} (for params[{path!r}])", value)
+        for name, value in scalars.items()
+    }
 
 
 def _number(name: str, value: Any, allowed: Range) -> float:

@@ -10,13 +10,14 @@ stands for all leaves and has a tape. Such trees need no checks.
 """
 
 import inspect
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+
+from lookahead_ref.hyperparameters import round_scalars
 
 Array: TypeAlias = Any  # of any library that follows the Python array API standard
 Tree: TypeAlias = Mapping[str, Any]  # from names to arrays or to further trees
@@ -31,7 +32,6 @@ of NaN is NaN, and `sign` of both zeros is 0.
 
 SOLE = ""  # the name of the leaf of a tree on which a step is recorded
 
-_FLOAT32 = struct.Struct("<f")
 _DEEPEST = 100  # far below Python's recursion limit
 
 
@@ -205,36 +205,6 @@ def interpolate(xp: Any) -> Any:
     """Move a fraction of the way to another array: the rule of the slow weights."""
     # As a step of SGD: the same bits as slow + alpha * (fast - slow), but keeps -0.
     return lambda slow, fast, alpha: slow - alpha * (slow - fast)
-
-
-def round_to(dtype: str, name: str, value: float) -> float:
-    """Round a scalar to ``float32`` or ``float64``, ties to even.
-
-    It is an error if a finite value other than zero rounds to zero or to infinity.
-
-    >>> round_to("float32", "epsilon", 1e-50)
-    Traceback (most recent call last):
-    ...
-    ValueError: epsilon = 1e-50 rounds to 0 in float32
-    """
-    if not dtype.endswith("float32"):
-        return value
-    try:
-        (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))
-    except OverflowError:
-        raise ValueError(f"{name} = {value!r} rounds to infinity in float32") from None
-    if rounded == 0.0 and value != 0.0:
-        raise ValueError(f"{name} = {value!r} rounds to 0 in float32")
-    return float(rounded)
-
-
-def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[str, float]:
-    """Round scalars to the dtype of the leaf at a path."""
-    dtype = str(leaf.dtype)
-    return {
-        name: round_to(dtype, f"{name} (for params[{path!r}])", value)
-        for name, value in scalars.items()
-    }
 
 
 def check_arrays(tree: Tree, name: str) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Done
 
 from lookahead_ref.cli.app import app
-from lookahead_ref.experiments.workers import LocalProcesses
+from lookahead_ref.experiments.parallel import LocalProcesses
 
 
 def called(line: str, *more: str) -> Done:

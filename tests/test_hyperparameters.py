@@ -251,10 +251,11 @@ def test_a_hyperparameter_that_is_too_large_for_the_dtype_is_an_error() -> None:
 
 @pytest.mark.parametrize("value", [0.1, 1e-45, 0.0, 1 / 3, 3.4e38, 1.0000000596046448])
 def test_scalars_are_rounded_to_float32_as_numpy_rounds_them(value: float) -> None:
-    rounded = trees.round_to("float32", "x", value)
-    assert type(rounded) is float
-    assert rounded == float(np.float32(value))
-    assert trees.round_to("float64", "x", value) == value
+    for dtype in ("float32", "torch.float32"):
+        rounded = h.round_to(dtype, "x", value)
+        assert type(rounded) is float
+        assert rounded == float(np.float32(value))
+    assert h.round_to("float64", "x", value) == value
 
 
 def test_with_learning_rate_reaches_the_innermost_optimizer_and_keeps_the_rest() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from mpi4py import MPI
 import lookahead_ref as la
 from lookahead_ref.optimizers.workers import Worker
-from lookahead_ref.training.team import join
+from lookahead_ref.training.workers import join
 
 size, turns, reduction = int(float(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
 comm, team = MPI.COMM_WORLD, join("mpi", reduction)

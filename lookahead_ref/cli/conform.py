@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookahead_ref.cli.options import completing
+from lookahead_ref.cli.profiles import PROFILES as USES
+from lookahead_ref.cli.profiles import judge
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
-from lookahead_ref.cli.uses import PROFILES as USES
-from lookahead_ref.cli.uses import judge
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.system import redraws
 

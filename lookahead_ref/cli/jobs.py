@@ -27,7 +27,7 @@ from lookahead_ref.experiments.settings import (
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.report import Job, Report
-    from lookahead_ref.training.team import Team
+    from lookahead_ref.training.workers import Team
 
 EXAMPLES = {
     "compare": (
@@ -139,7 +139,7 @@ def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments.trials import serve
-            from lookahead_ref.training.team import check_alike, check_ranks, started
+            from lookahead_ref.training.workers import check_alike, check_ranks, started
 
             team = started(settings.workers)
             stack.enter_context(team.ending())
@@ -167,7 +167,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
     with reported():
         from lookahead_ref.experiments import report
         from lookahead_ref.experiments.estimate import work_left
-        from lookahead_ref.experiments.workers import choose_workers
+        from lookahead_ref.experiments.parallel import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler, team)
         jobs = _at_once(options)

@@ -69,7 +69,7 @@ def train(
             from lookahead_ref.experiments.estimate import estimates
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
-            from lookahead_ref.training.team import (
+            from lookahead_ref.training.workers import (
                 check_alike,
                 check_ranks,
                 check_stops,
@@ -183,8 +183,8 @@ def _show(
 ) -> None:
     from lookahead_ref.experiments.train import measured
     from lookahead_ref.report.words import duration
-    from lookahead_ref.training.models import evaluated
     from lookahead_ref.training.progress import quality
+    from lookahead_ref.training.protocols import evaluated
 
     last, test = result.history[-1], result.test
     if as_json:

@@ -377,7 +377,7 @@ def to_html(summary: Summary) -> str:
         )
         sections.append(Section("Diagnosis", body))
     if summary["failures"]:
-        columns = ("Case", "Precision", "Quantity", "Step", "Expected", "Got", "Tolerances")
+        columns = ("Case", "Quantity", "Step", "Expected", "Got", "Tolerances")
         rows = [_row(each) for each in summary["failures"]]
         sections.append(Section("Failures", _table(columns, rows)))
     for title, entries in lists(summary):
@@ -392,8 +392,8 @@ def _row(failure: Mapping[str, Any]) -> tuple[str, ...]:
     first, known = failure["quantities"][0], failure["known"]
     where = f"{first['where']}: {_indexed(first)}"
     reason = "" if known is None else f" (known: {known['reason']})"
-    case, step = failure["case"] + reason, str(first["step"])
-    return case, failure["dtype"], where, step, *_numbers(first)
+    case = f"{failure['case']} ({failure['dtype']}){reason}"
+    return case, where, str(first["step"]), *_numbers(first)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,7 +16,7 @@ from lookahead_ref.experiments.trials import Plan
 from lookahead_ref.extras import require
 from lookahead_ref.report.words import duration, several
 from lookahead_ref.stepping.backend import load as load_backend
-from lookahead_ref.training.models import carries
+from lookahead_ref.training.protocols import carries
 from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 
 _SECONDS = 0.3

@@ -25,7 +25,7 @@ from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.system import from_home, read_file
-from lookahead_ref.training.models import carries
+from lookahead_ref.training.protocols import carries
 from lookahead_ref.training.state import Placement, check_carried, started
 from lookahead_ref.trees import check_params
 
@@ -248,26 +248,33 @@ def _module_name(path: Path) -> str:
 @contextmanager
 def _without_namesakes(folder: Path) -> Iterator[None]:
     # Two of the user's folders may each have a utils.py.
-    importable = {Path(entry).resolve() for entry in sys.path}
-    hidden = {}
-    for name, module in list(sys.modules.items()):
-        first = sys.modules.get(name.partition(".")[0])
-        file = getattr(first, "__file__", None)
-        if first is None or file is None:
-            continue
-        place = Path(file).parent
-        place = (place.parent if hasattr(first, "__path__") else place).resolve()
-        if place == folder or place in importable:
-            continue
-        own = folder / name.partition(".")[0]
-        if own.with_suffix(".py").exists() or (own / "__init__.py").exists():
-            hidden[name] = module
+    importable = {folder, *(Path(entry).resolve() for entry in sys.path)}
+    away = {
+        top
+        for top in {name.partition(".")[0] for name in sys.modules}
+        if (folder / f"{top}.py").exists() or (folder / top / "__init__.py").exists()
+        if (place := _place(sys.modules.get(top))) and place not in importable
+    }
+    hidden = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in away
+    }
     for name in hidden:
         del sys.modules[name]
     try:
         yield
     finally:
         sys.modules.update(hidden)
+
+
+def _place(module: ModuleType | None) -> Path | None:
+    """Return the folder from which a module or package was imported, if there is one."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return None
+    place = Path(file).parent
+    return (place.parent if hasattr(module, "__path__") else place).resolve()
 
 
 @contextmanager

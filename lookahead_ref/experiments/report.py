@@ -15,10 +15,10 @@ from rich.console import Console
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.options import command
+from lookahead_ref.experiments.parallel import Pool
 from lookahead_ref.experiments.statistics import LOSSES, training_loss
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
@@ -95,11 +95,10 @@ def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
         files, shown = [], []
         for name, each in findings.pictures.items():
             with plots.own_look():
-                light, dark = each.draw("light"), each.draw("dark")
-                plots.write_picture(folder, name, light)
-                pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
+                light = plots.write_picture(folder, name, each.draw("light"))
+                dark = plots.png(each.draw("dark"))
             files += [f"{name}.png", f"{name}.svg"]
-            shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
+            shown.append(picture(light, dark, each.caption))
         write_atomically(folder / "report.html", _html(job, findings, results, shown))
     finally:
         if job.logs is not None:

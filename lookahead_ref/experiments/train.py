@@ -31,7 +31,7 @@ from lookahead_ref.training.events import Callback, Event, RunStarted
 from lookahead_ref.training.feedback import Plateau
 from lookahead_ref.training.loop import described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
-from lookahead_ref.training.team import Team, join, share
+from lookahead_ref.training.workers import Team, join, share
 from lookahead_ref.trees import check_like, flatten
 
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")

@@ -27,9 +27,9 @@ import lookahead_ref as la
 from lookahead_ref.experiments import plugins, train
 from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.optimizers import Role
+from lookahead_ref.experiments.parallel import LostWorkerError, Pool, on_one_thread
 from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.workers import LostWorkerError, Pool, on_one_thread
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import (
     Data,
@@ -43,7 +43,7 @@ from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
 from lookahead_ref.training.progress import Reporter
 from lookahead_ref.training.stopping import StopRequest
-from lookahead_ref.training.team import Team
+from lookahead_ref.training.workers import Team
 
 _FORMAT = "lookahead-ref trial"
 

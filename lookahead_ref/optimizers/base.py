@@ -87,7 +87,7 @@ def init(self: UpdateRule, params: Tree) -> InnerState:
         **self.coefficients(1),
     }
     for path, leaf in trees.flatten(params).items():
-        trees.round_scalars(scalars, path, leaf)  # must not become zero
+        hyperparameters.round_scalars(scalars, path, leaf)  # must not become zero
     return InnerState(0, 0, {slot: trees.zeros_like(params) for slot in self.slots})
 
 

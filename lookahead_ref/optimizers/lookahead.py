@@ -150,7 +150,9 @@ class Lookahead:
             else:
                 least = value_at("alpha", self.alpha, 0, step_size)
             for path, leaf in trees.flatten(params).items():
-                trees.round_scalars({"alpha": least}, path, leaf)  # must not become zero
+                hyperparameters.round_scalars(
+                    {"alpha": least}, path, leaf
+                )  # must not become zero
         return LookaheadState(trees.copy(params), inner, 0, 0, anchor, outer)
 
     def step(

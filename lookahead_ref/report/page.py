@@ -46,14 +46,15 @@ def definitions(items: Mapping[str, object]) -> str:
     return f"<dl>\n{entries}\n</dl>"
 
 
-def picture(light: bytes, dark: bytes, *, alternative: str, caption: str) -> str:
+def picture(light: bytes, dark: bytes, caption: str) -> str:
     """Embed a PNG file for a light page and one for a dark page."""
+    caption = html.escape(caption)
     return f"""<figure>
 <div class="wide"><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{_data_uri(dark)}">
-<img src="{_data_uri(light)}" alt="{html.escape(alternative)}">
+<img src="{_data_uri(light)}" alt="{caption}">
 </picture></div>
-<figcaption>{html.escape(caption)}</figcaption>
+<figcaption>{caption}</figcaption>
 </figure>"""
 
 

@@ -239,17 +239,19 @@ def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]
     return (low, high) if higher else (-high, -low)
 
 
-def write_picture(folder: Path, name: str, figure: "Figure") -> None:
-    """Write a figure as NAME.png and NAME.svg."""
-    write_atomically(folder / f"{name}.png", png(figure))
+def write_picture(folder: Path, name: str, figure: "Figure") -> bytes:
+    """Write a figure as NAME.png and NAME.svg; return the PNG."""
+    content = png(figure)
+    write_atomically(folder / f"{name}.png", content)
     # Laid out once, as a second layout moves things.
     figure.set_layout_engine("none")
     write_atomically(folder / f"{name}.svg", svg(figure))
+    return content
 
 
-def png(figure: "Figure", *, dpi: int = 144) -> bytes:
+def png(figure: "Figure") -> bytes:
     """Render a figure as a PNG file; the same figure gives the same bytes."""
-    return _file(figure, format="png", backend="agg", dpi=dpi, metadata={"Software": None})
+    return _file(figure, format="png", backend="agg", dpi=144, metadata={"Software": None})
 
 
 def svg(figure: "Figure") -> bytes:

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 from lookahead_ref import trees
+from lookahead_ref.hyperparameters import round_to
 from lookahead_ref.optimizers import Grouped, Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping import states
@@ -26,7 +27,7 @@ from lookahead_ref.stepping.backend import (
     load,
 )
 from lookahead_ref.stepping.recording import Tape, compile_calls
-from lookahead_ref.trees import SOLE, Array, Tree, round_to
+from lookahead_ref.trees import SOLE, Array, Tree
 
 
 @dataclass(frozen=True)

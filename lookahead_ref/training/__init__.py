@@ -14,9 +14,9 @@ from lookahead_ref.training.events import (
 )
 from lookahead_ref.training.feedback import NonMonotone, Plateau
 from lookahead_ref.training.loop import Checkpoints, TrainingResult, train
-from lookahead_ref.training.models import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.nonfinite import NonFiniteLossError
 from lookahead_ref.training.progress import TrainingProgress, reporter
+from lookahead_ref.training.protocols import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.state import Snapshot
 from lookahead_ref.training.stopping import StoppedError
 

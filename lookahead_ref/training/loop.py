@@ -25,8 +25,8 @@ from lookahead_ref.training.events import (
     RunStarted,
 )
 from lookahead_ref.training.feedback import Pace
-from lookahead_ref.training.models import Data, Measured, Model, evaluated
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
+from lookahead_ref.training.protocols import Data, Measured, Model, evaluated
 from lookahead_ref.training.state import (
     Placement,
     Snapshot,
@@ -39,7 +39,7 @@ from lookahead_ref.training.state import (
 )
 from lookahead_ref.training.steps import OnNonFinite, Steps
 from lookahead_ref.training.stopping import Interrupted, StoppedError
-from lookahead_ref.training.team import Team, check_stops, join, share
+from lookahead_ref.training.workers import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
 
 # On a device, reading a number waits for all earlier work.

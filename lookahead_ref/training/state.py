@@ -14,7 +14,7 @@ from lookahead_ref.report.files import schema
 from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.training.models import (
+from lookahead_ref.training.protocols import (
     Data,
     Measured,
     Model,

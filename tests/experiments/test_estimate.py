@@ -12,13 +12,13 @@ from commands import succeeded
 from lookahead_ref.experiments import estimate, sweep, train, trials
 from lookahead_ref.experiments.estimate import estimates, work_left
 from lookahead_ref.experiments.paper.reproduce import prepare
+from lookahead_ref.experiments.parallel import LocalProcesses
 from lookahead_ref.experiments.resume import Note
 from lookahead_ref.experiments.settings import (
     ReproduceSettings,
     SweepSettings,
     TrainSettings,
 )
-from lookahead_ref.experiments.workers import LocalProcesses
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import worker_tasks
 from rich.console import Console
 
 from commands import alone
-from lookahead_ref.experiments import trials, workers
+from lookahead_ref.experiments import parallel, trials
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.trials import Arm, Plan, run
 from lookahead_ref.training.stopping import StopRequest
@@ -63,7 +63,7 @@ def test_a_result_is_written_at_once(tmp_path: Path) -> None:
 def test_a_lost_trial_is_reported_when_all_others_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_RETRIES", 0)
+    monkeypatch.setattr(parallel, "_RETRIES", 0)
     with pytest.raises(trials.TrialsLostError, match=r"1 of 3 .* lost.* seed 2: the w"):
         squares(tmp_path, [1, 2, 3], worker_tasks.record_and_die_at_two, jobs=2)
     assert done(tmp_path) == ["1", "3"]

@@ -70,16 +70,6 @@ def test_the_outer_optimizer_steps_on_phi_minus_theta(outer: str, k: int) -> Non
     assert_same_bits(saved({}, state.outer), saved({}, of_outer))
 
 
-def test_an_enclosing_lookahead_that_resets_resets_the_outer_slots_below() -> None:
-    inside = la.snoo(la.SGD(0.1), 2, learning_rate=0.7, momentum=0.6)
-    for kind, is_zero in (("maintain", False), ("reset", True)):
-        optimizer = la.Lookahead(inside, 2, 0.5, inner_state=kind)
-        _, state = run(optimizer, *(lambda start, *rest: (start, rest))(*normal(5, 3)))
-        outer = state.inner.outer
-        assert np.all(outer.slots["velocity"]["x"] == 0.0) == is_zero
-        assert (outer.step, outer.updates) == (2, 0 if is_zero else 2)
-
-
 # Methods by name.
 
 

@@ -13,7 +13,6 @@ from support import (
     assert_same_bits,
     gradients,
     mixed_params,
-    named,
     normal,
     one,
     run,
@@ -52,36 +51,6 @@ def test_workers_are_refused_as_a_single_optimizer() -> None:
     ):
         with pytest.raises(TypeError, match=message):
             made()
-
-
-@pytest.mark.parametrize("outer", OUTER)
-@pytest.mark.parametrize("count", [2, 3])
-def test_workers_are_the_algorithm_written_out(outer: str, count: int) -> None:
-    start, k, inner = normal(1, 5)[0], 3, la.Adam(0.1)
-    steps = own_gradients(count, 8)
-    workers = la.Workers(la.Lookahead(inner, k, **OUTER[outer]), count)
-    params, states = ran(workers, start, steps)
-
-    phi, theta = start, [start] * count
-    of_inner = [inner.init(start)] * count
-    optimizer = OUTER[outer].get("outer", la.SGD(0.3))
-    of_outer = optimizer.init(phi)
-    for step, grads in enumerate(steps, start=1):
-        for m in range(count):
-            theta[m], of_inner[m] = inner.step(theta[m], grads[m], of_inner[m])
-        if step % k == 0:
-            total = phi["x"] - theta[0]["x"]
-            for m in range(1, count):
-                total = total + (phi["x"] - theta[m]["x"])
-            phi, of_outer = optimizer.step(phi, {"x": total / count}, of_outer)
-            theta = [phi] * count
-
-    assert_same_bits(workers.evaluation_params(params, states), phi)
-    for m in range(count):
-        assert_same_bits(params[m], theta[m])
-        assert_same_bits(named(states[m].inner), named(of_inner[m]))
-        if states[m].outer is not None:
-            assert_same_bits(named(states[m].outer), named(of_outer))
 
 
 @pytest.mark.parametrize("outer", OUTER)

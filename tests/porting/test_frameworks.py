@@ -29,10 +29,11 @@ def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
     import jax.numpy as jnp
     import optax
 
-    from lookahead_ref.conformance.adapters import jax_use
+    from lookahead_ref.conformance.adapters import jax_profile
 
     assert failed(results(deltas.Adapter, level="gpu")) == set()
-    assert {each.verdict for each in jax_use.checked(f"{DELTAS}:lookahead")} == {"passes"}
+    checked = jax_profile.checked(f"{DELTAS}:lookahead")
+    assert {each.verdict for each in checked} == {"passes"}
 
     def predict(params: Any, x: Any) -> Any:
         return jnp.tanh(x @ params["w1"] + params["b1"]) @ params["w2"]
@@ -78,12 +79,12 @@ def test_the_profile_of_jax_names_what_is_broken(
     name: str, right: str, wrong: str, tmp_path: Path
 ) -> None:
     port("deltas_jax", "jax", "optax")
-    from lookahead_ref.conformance.adapters import jax_use
+    from lookahead_ref.conformance.adapters import jax_profile
 
     file = broken(DELTAS, right, wrong, tmp_path)
     start = "    at_sync = alpha"
     file.write_text(file.read_text().replace(start, f"    seen = []\n{start}"))
-    found = {each.name: each.verdict for each in jax_use.checked(f"{file}:lookahead")}
+    found = {each.name: each.verdict for each in jax_profile.checked(f"{file}:lookahead")}
     assert found[name] == "fails"
 
 

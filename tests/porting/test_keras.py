@@ -168,9 +168,9 @@ def test_a_loaded_model_continues_bit_for_bit(
 
 def test_it_holds_in_every_way_of_use(keras: Any) -> None:
     port("wrapper_keras")
-    from lookahead_ref.conformance.adapters import keras_use
+    from lookahead_ref.conformance.adapters import keras_profile
 
-    found = keras_use.checked(f"{FILE}:Lookahead")
+    found = keras_profile.checked(f"{FILE}:Lookahead")
     assert {each.name: each.says for each in found if each.says} == {}
     assert {each.name for each in found} == USED_WRONGLY.keys()
 
@@ -182,12 +182,12 @@ def test_a_way_of_use_that_is_broken_is_named(
     if name == "compiled-and-donated" and HERE != "jax":
         pytest.skip("JAX donates buffers")
     port("wrapper_keras")
-    from lookahead_ref.conformance.adapters import keras_use
+    from lookahead_ref.conformance.adapters import keras_profile
 
     file = broken(FILE, *USED_WRONGLY[name], tmp_path)
-    make = keras_use.lookahead_of(f"{file}:Lookahead")
+    make = keras_profile.lookahead_of(f"{file}:Lookahead")
     with pytest.raises(Exception):  # noqa: B017, PT011
-        keras_use.CHECKS.by_name[name].run(make)
+        keras_profile.CHECKS.by_name[name].run(make)
 
 
 def test_it_counts_updates_and_not_micro_batches_and_clips(keras: Any) -> None:

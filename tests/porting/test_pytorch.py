@@ -72,19 +72,19 @@ def test_the_port_passes_the_suite_and_every_way_of_use() -> None:
 @pytest.mark.parametrize("name", USED_WRONGLY)
 def test_a_way_of_use_that_is_broken_is_named(name: str, tmp_path: Path) -> None:
     port("wrapper_pytorch", "torch")
-    from lookahead_ref.conformance.adapters import pytorch_use
+    from lookahead_ref.conformance.adapters import pytorch_profile
 
     file = broken(FILE, *USED_WRONGLY[name], tmp_path)
-    make = pytorch_use.lookahead_of(f"{file}:Lookahead")
+    make = pytorch_profile.lookahead_of(f"{file}:Lookahead")
     with pytest.raises(Exception):  # noqa: B017, PT011
-        pytorch_use.CHECKS.by_name[name].run(make)
+        pytorch_profile.CHECKS.by_name[name].run(make)
 
 
 def test_no_way_of_use_is_without_such_a_change() -> None:
     port("wrapper_pytorch", "torch")
-    from lookahead_ref.conformance.adapters import pytorch_use
+    from lookahead_ref.conformance.adapters import pytorch_profile
 
-    assert USED_WRONGLY.keys() == pytorch_use.CHECKS.by_name.keys()
+    assert USED_WRONGLY.keys() == pytorch_profile.CHECKS.by_name.keys()
 
 
 def test_a_package_that_people_use_is_judged() -> None:

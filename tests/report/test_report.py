@@ -163,7 +163,7 @@ def test_lookahead_is_solid_and_plain_is_dashed() -> None:
 def test_the_same_figure_gives_the_same_bytes_and_leaves_no_global_state() -> None:
     backend = mpl.get_backend()
     panel = Panel("loss", curves(1))
-    one, two = (png(curves_figure([panel], x_title="epoch"), dpi=40) for _ in range(2))
+    one, two = (png(curves_figure([panel], x_title="epoch")) for _ in range(2))
     assert one == two
     assert one.startswith(b"\x89PNG")
     assert struct.unpack(">II", one[16:24])[0] > 100
@@ -186,7 +186,7 @@ class Resources(html.parser.HTMLParser):
 
 
 def test_a_page_is_well_formed_and_refers_to_nothing_outside() -> None:
-    shown = picture(b"light", b"dark", alternative='"a"', caption="c")
+    shown = picture(b"light", b"dark", '"c"')
     facts = definitions({"<b>": 1}) + code("a < b") + table(1.0).html()
     sections = [Section("Picture", shown), Section("Facts", facts)]
     text = page("A <title>", "Summary & more.", sections)

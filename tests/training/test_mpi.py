@@ -227,7 +227,7 @@ def test_another_number_of_ranks_cannot_continue(tmp_path: Path) -> None:
     ],
 )
 def test_mpi_must_be_there_to_be_used(state: str, before: str) -> None:
-    code = f"{before}; from lookahead_ref.training.team import join; join('mpi')"
+    code = f"{before}; from lookahead_ref.training.workers import join; join('mpi')"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert f"workers mpi needs an initialized MPI, and it is {state}" in done.stderr

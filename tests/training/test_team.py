@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lookahead_ref.optimizers.workers import mean
-from lookahead_ref.training import team
-from lookahead_ref.training.team import Ranks, cuda_aware
+from lookahead_ref.training import workers
+from lookahead_ref.training.workers import Ranks, cuda_aware
 from support import assert_same_bits
 
 
@@ -101,7 +101,7 @@ def test_mpi_gets_an_array_when_its_device_has_computed_it() -> None:
     waited: list[int] = []
     device = SimpleNamespace(synchronize=lambda: waited.append(1))
     for array in (SimpleNamespace(device=device), np.zeros(2), SimpleNamespace()):
-        assert team._settled(array) is array
+        assert workers._settled(array) is array
     assert waited == [1]
 
 
@@ -128,7 +128,7 @@ def supported(_: int, found: Any) -> None:
 def test_an_mpi_is_cuda_aware_if_it_says_so(
     kinds: str | None, functions: Any, aware: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
+    monkeypatch.setattr(workers.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
     info = {} if kinds is None else {"mpi_memory_alloc_kinds": kinds}
     world = SimpleNamespace(Get_info=lambda: info)
     assert cuda_aware(SimpleNamespace(COMM_WORLD=world, __file__="MPI.so")) is aware

@@ -15,7 +15,7 @@ from lookahead_ref.experiments.resume import begin
 from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
 from lookahead_ref.training import NonFiniteLossError, StepTaken, StoppedError
 from lookahead_ref.training.loop import train
-from lookahead_ref.training.team import Team
+from lookahead_ref.training.workers import Team
 from lookahead_ref.trees import flatten
 from lookahead_ref.zoo import MLP
 from support import assert_same_bits

@@ -359,6 +359,7 @@ def test_a_budget_chooses_the_largest_setting_that_fits(
     monkeypatch.setattr(
         estimate, "_measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
     )
+    monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
     text, read = text_of(20_000, tmp_path), list[str]()
     load = plugins.load_data
     monkeypatch.setattr(

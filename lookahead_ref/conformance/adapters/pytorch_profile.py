@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from lookahead_ref.conformance.adapters.use import (
+from lookahead_ref.conformance.adapters.profiles import (
     ALPHA,
     SAVED,
     STEPS,
@@ -42,7 +42,7 @@ CHECKS = Checks()
 
 
 @dataclass
-class Run:
+class Trained:
     """Parameters, an inner optimizer, and the Lookahead around it."""
 
     params: list[Any]
@@ -64,7 +64,7 @@ class Run:
         return [p.detach().clone() for p in self.params]
 
 
-def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Run:
+def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Trained:
     """Make a new run; with rates, each parameter has its own group."""
     values = torch.linspace(-2, 2, 6).reshape(2, 3), torch.ones(3)
     params = [torch.nn.Parameter(each.to(dtype)) for each in values]
@@ -72,7 +72,7 @@ def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ())
     if rates:
         groups = [{"params": [p], "lr": r} for p, r in zip(params, rates, strict=True)]
     inner = torch.optim.SGD(groups, lr=RATE, momentum=0.9)
-    return Run(params, inner, make(inner))
+    return Trained(params, inner, make(inner))
 
 
 def same(got: list[Any], expected: list[Any], says: str, within: float = 0.0) -> None:
@@ -87,7 +87,7 @@ def true(holds: bool, says: str) -> None:
         raise Wrong(says)
 
 
-def restored(run: Run, saved: Any, weights: list[Any]) -> Run:
+def restored(run: Trained, saved: Any, weights: list[Any]) -> Trained:
     """Load weights and a copy of a state."""
     with torch.no_grad():
         for p, value in zip(run.params, weights, strict=True):
@@ -163,7 +163,7 @@ def groups_of_their_own(make: Make) -> None:
     true(not torch.equal(last, unlike), says)
 
 
-def scheduled(run: Run, owner: Any, first: int = 0) -> list[Any]:
+def scheduled(run: Trained, owner: Any, first: int = 0) -> list[Any]:
     """Step with a schedule at an optimizer."""
     schedule = torch.optim.lr_scheduler.StepLR(owner, step_size=2, gamma=0.5)
     for step in range(first, STEPS):
@@ -219,7 +219,7 @@ def copied(make: Make, clone: Callable[[Any], Any]) -> None:
     run = begun(make)
     run.steps(0, SAVED)
     inner, params, optimizer = clone((run.inner, run.params, run.optimizer))
-    got = Run(params, inner, optimizer).steps(SAVED)
+    got = Trained(params, inner, optimizer).steps(SAVED)
     same(run.steps(SAVED), begun(make).steps(), "the copy changes the original")
     same(got, run.weights(), "the copy gives other weights than the original")
 

@@ -25,7 +25,7 @@ from lookahead_ref.training.stopping import (
     StopRequest,
     stop_requests,
 )
-from lookahead_ref.training.team import Team
+from lookahead_ref.training.workers import Team
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 from lookahead_ref import hyperparameters, trees
 from lookahead_ref.extras import require
 from lookahead_ref.optimizers import workers
-from lookahead_ref.training.models import Data
+from lookahead_ref.training.protocols import Data
 from lookahead_ref.training.stopping import StoppedError
 from lookahead_ref.trees import Tree
 

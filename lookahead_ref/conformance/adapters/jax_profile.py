@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lookahead_ref.conformance.adapters.use import (
+from lookahead_ref.conformance.adapters.profiles import (
     SAVED,
     STEPS,
     Checks,

@@ -20,7 +20,7 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
 
         if target is None:
             raise ValueError(f"--profile {profile} needs TARGET: my_file.py:Lookahead")
-        module = f"lookahead_ref.conformance.adapters.{profile}_use"
+        module = f"lookahead_ref.conformance.adapters.{profile}_profile"
         found = import_module(module).checked(target)
     fails = [each for each in found if each.verdict == "fails"]
     passes = sum(each.verdict == "passes" for each in found)

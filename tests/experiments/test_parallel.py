@@ -15,17 +15,16 @@ import worker_tasks
 from threadpoolctl import threadpool_limits
 
 from commands import alone
-from lookahead_ref.experiments import trials
-from lookahead_ref.experiments import workers as pools
-from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
-from lookahead_ref.experiments.sweep import plan
-from lookahead_ref.experiments.workers import (
+from lookahead_ref.experiments import parallel, trials
+from lookahead_ref.experiments.parallel import (
     DaskCluster,
     LocalProcesses,
     LostWorkerError,
     Pool,
     choose_workers,
 )
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
+from lookahead_ref.experiments.sweep import plan
 from lookahead_ref.report.files import jsonable
 from lookahead_ref.training.stopping import StopRequest
 from own_code import OWN
@@ -99,7 +98,7 @@ def test_the_number_of_jobs_must_be_positive() -> None:
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr(pools, "_PATIENCE", 0.1)
+    monkeypatch.setattr(parallel, "_PATIENCE", 0.1)
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
@@ -131,7 +130,7 @@ def test_running_tasks_are_asked_to_stop_when_the_caller_stops(
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     program = (
         "import worker_tasks\n"
-        "from lookahead_ref.experiments.workers import LocalProcesses\n"
+        "from lookahead_ref.experiments.parallel import LocalProcesses\n"
         "if __name__ == '__main__':\n"
         "    list(LocalProcesses(2).outcomes(worker_tasks.kill_the_parent, [0, 1]))\n"
     )

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lookahead_ref.conformance.adapters.use import (
+from lookahead_ref.conformance.adapters.profiles import (
     ALPHA,
     STEPS,
     Checks,
