@@ -1,4 +1,4 @@
-"""What other libraries document and do: a program follows it throughout."""
+"""Conventions of other libraries, which a program must follow throughout."""
 
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ convention = partial(bug, kind=Convention)
 
 
 class RateInVelocity(oracle.OracleInner):
-    """A momentum with the learning rate in it."""
+    """An optimizer with the learning rate in its velocity."""
 
     def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
         (v,) = slots
@@ -35,15 +35,15 @@ class RateInVelocity(oracle.OracleInner):
 
 
 class InnerRateInVelocity(RateInVelocity, SimulatedInner):
-    """The inner optimizer so."""
+    """Such an inner optimizer."""
 
 
 class OuterRateInVelocity(RateInVelocity, Outer):
-    """The outer optimizer so."""
+    """Such an outer optimizer."""
 
 
 class OwnClock(Some):
-    """A Lookahead that counts the steps of each tensor by itself."""
+    """A Lookahead that counts the steps of each tensor separately."""
 
     def stepped(self) -> list[bool]:
         return [g is not None for g in self.grads]
@@ -59,7 +59,7 @@ class OwnClock(Some):
 
 
 class SkippedSync(Some):
-    """A Lookahead that synchronizes those tensors that have a gradient then."""
+    """A Lookahead that synchronizes only tensors with a gradient at that step."""
 
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.moving = [g is not None for g in grads]
@@ -73,7 +73,7 @@ class SkippedSync(Some):
 
 
 class SlowMomentum(SimulatedLookahead):
-    """A Lookahead whose outer optimizer sees how far a cycle has come in steps of gamma."""
+    """A Lookahead that divides the pseudo-gradient by the cycle's first learning rate."""
 
     def outer_step(self, outer: oracle.OracleInner, theta: Tensors) -> Tensors:
         inner = self.innermost

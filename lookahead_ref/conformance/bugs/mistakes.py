@@ -1,4 +1,4 @@
-"""Mistakes that no case has for a flag: of public versions, of ports and of first tries."""
+"""Mistakes of public implementations, ports and beginners; no case has their flag."""
 
 from functools import partial
 
@@ -292,7 +292,7 @@ PUBLIC = (
         "every answer is nonsense, though the arithmetic is right",
         "write the sign bit first: big endian"),
 )  # fmt: skip
-"""Met after release 2 of the vectors: they do not show nearly everywhere."""
+"""Found after release 2 of the vectors; each shows in few cases."""
 
 FIRST_TRIES = (
     mistake("phi-is-theta", "LA-1", "capture", "",
@@ -446,4 +446,4 @@ FIRST_TRIES = (
         'h["beta1"]}\n'
         '...'),
 )  # fmt: skip
-"""What someone does who writes Lookahead for the first time."""
+"""Mistakes of someone who writes Lookahead for the first time."""
