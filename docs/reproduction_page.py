@@ -40,7 +40,7 @@ interval includes zero, the effect is *not decided*.
 
 
 PICTURES = "_static/reproduction"
-_BUNDLED = ("handwritten digits", "pydoc")
+_BUNDLED = ("handwritten digits", "Python's help")
 
 
 def page(

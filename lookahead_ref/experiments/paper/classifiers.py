@@ -95,7 +95,13 @@ _KNOWN = {
     "cifar10": "CIFAR-10",
     "ptb": "Penn Treebank",
     "cifar100": "CIFAR-100",
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
     "digits": "handwritten digits, 8 by 8 pixels",
+    "text": "a text by words",
+    "chars": "a text by characters",
+    "pydoc": "Python's help by words",
+    "pydoc-chars": "Python's help by characters",
 }
 _CIFAR = "4 black pixels around each picture, random crops, mirrored"
 _AUGMENTED = {
