@@ -1,7 +1,7 @@
 """The bugs, conventions and beginners' mistakes that the suite knows by name.
 
-Each is declared beside its text and its clause as a change of the oracle's source.
-`simulate` runs a case as a program does that has some of them.
+Each is declared with its texts, its clause and a change of the oracle's source. `simulate`
+runs a case as a program with some of them does.
 """
 
 from typing import NamedTuple
