@@ -131,6 +131,7 @@ class Edit(Bug):
     rank: ClassVar[int]  # how far it is from plain
     title: ClassVar[str]  # of the function that it changes
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
+    narrow: ClassVar[bool] = False  # it rounds something to float32
     fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
     """It with a constant, which is to be found from what was observed."""
 
@@ -455,21 +456,26 @@ def edited(origin: Any, name: str, changes: tuple[str, ...]) -> Any:
     source = textwrap.dedent(
         inspect.getsource(getattr(origin, name, None) or vars(oracle)[name])
     )
-    for change in changes:
-        right, _, wrong = change.partition(" -> ")
-        if source.count(right) != 1:
-            raise IncompatibleError(f"{name}: {right!r} occurs {source.count(right)} times")
-        line = source[: source.index(right)].rpartition("\n")[2]
-        indent = line[: len(line) - len(line.lstrip())]
-        wrong = wrong.replace("...", right).replace("\n", f"\n{indent}")
-        source = source.replace(right, wrong)
     found: dict[str, Any] = {}
     exec(
-        compile(source, f"<{name}>", "exec"),
+        compile(rewritten(source, changes), f"<{name}>", "exec"),
         vars(oracle) | vars(helpers) | globals(),
         found,
     )
     return found[name]
+
+
+def rewritten(source: str, changes: Sequence[str]) -> str:
+    """Change words of a function's source."""
+    for change in changes:
+        right, _, wrong = change.partition(" -> ")
+        if source.count(right) != 1:
+            raise IncompatibleError(f"{right!r} occurs {source.count(right)} times")
+        line = source[: source.index(right)].rpartition("\n")[2]
+        indent = line[: len(line) - len(line.lstrip())]
+        wrong = wrong.replace("...", right).replace("\n", f"\n{indent}")
+        source = source.replace(right, wrong)
+    return source
 
 
 def _edited_by(bugs: Sequence[type[Bug]]) -> dict[Any, list[type[Any]]]:
