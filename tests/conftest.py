@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,11 @@ if not os.access(Path("~").expanduser(), os.W_OK):
 
 def _too_long(*_: object) -> None:
     raise TimeoutError(f"a test takes longer than {LIMIT} s")
+
+
+def pytest_collection_finish() -> None:
+    # What is imported and collected stays: no need to look through it again and again.
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,6 @@ A hypothesis is a set of bugs of `lookahead_ref.conformance.bugs`. It is simulat
 compared with everything that was observed, the cases that passed included.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,47 +12,38 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import (
     CONVENTIONS,
     KNOWN,
     NO_GRADIENT,
     Bug,
+    RoundsToSinglePrecision,
     SinglePrecision,
     by_name,
-    simulate,
 )
-from lookahead_ref.conformance.bugs.simulation import (
-    Edit,
-    IncompatibleError,
-    Watch,
-    has,
+from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
+from lookahead_ref.conformance.comparing import (
+    BrokenError,
+    Bugs,
+    DiffersError,
+    Values,
+    agree,
+    rank,
+    rows_of,
+    seen_values,
+    simulated_values,
+    slack_of,
+    watching,
 )
 from lookahead_ref.conformance.edits import edits_for
-from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
-from lookahead_ref.conformance.vectors import Case, Float64Array
-
-Bugs = frozenset[type[Bug]]
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.vectors import Case
 
 _REFERENCE = "reference"
-_RANK = {bug: place for place, bug in enumerate(KNOWN)}
 _NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
 _READS_SWAPPED, _WRITES_SWAPPED = map(
     by_name, ("reads-bits-swapped", "writes-bits-swapped")
 )
-
-
-def _rank(bug: type[Bug]) -> int:
-    """Sort those with a name first, the likelier first, and then edits."""
-    return len(KNOWN) + bug.rank if issubclass(bug, Edit) else _RANK[bug]
-
-
-# A hypothesis is simulated in binary64, and what it is compared with was computed in
-# another order and perhaps in binary32. A few hundred roundings of the largest value so far
-# is more than correct programs differ by, and far less than any bug does.
-_TOLERANCES = 16
-_ULPS = {"float32": 256 * 2.0**-23, "float64": 256 * 2.0**-52}
-_SMALLEST = {"float32": 2.0**-149, "float64": 2.0**-1074}
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
@@ -62,9 +52,9 @@ _UNTELLING = {"overflow", "subnormal"}
 # that is too few, so many checks and the best of what explains one of them lead to more.
 _AT_ONCE, _SAMPLE, _KEPT = 2, 6, 8
 
-# Where nothing with a name explains all, edits of the oracle are tried for so many seconds
-# of the processor; so many that explain it equally are told.
-_SECONDS, _TOLD = 8.0, 3
+# Where nothing with a name explains all, edits of the oracle are tried for so many steps of
+# simulations, about eight seconds of one core; so many that explain it equally are told.
+_STEPS, _TOLD = 100_000, 3
 
 
 @dataclass(frozen=True)
@@ -93,13 +83,16 @@ class Followed:
 
 def followed(results: Iterable[Result]) -> list[Followed]:
     """Find the conventions, other than those of the reference, that passed checks show."""
+    # Not those in doubt: where all that fail are checks in which programs differ so.
+    results = list(results)
+    doubtful = [_places(each) for each in results if each.status == "failed"]
+    unsure = frozenset.intersection(*doubtful) if doubtful else frozenset()
     common: dict[str, set[str]] = {}
     counts: dict[str, Counter[str]] = {}
     for result in results:
         if result.verdict is None or not result.verdict.passed:
             continue
-        others = [o.name for o in result.case.outcomes if o.name != _REFERENCE]
-        for place in sorted({by_name(name).place for name in others}):
+        for place in sorted(_places(result) - unsure):
             # Under a convention about another place, this one is as in the reference.
             allowed = {
                 each
@@ -113,6 +106,11 @@ def followed(results: Iterable[Result]) -> list[Followed]:
         for place, names in common.items()
         if _REFERENCE not in names
     ]
+
+
+def _places(result: Result) -> frozenset[str]:
+    names = {each.name for each in result.case.outcomes} - {_REFERENCE}
+    return frozenset(by_name(name).place for name in names)
 
 
 def _implied(outcome: str, place: str) -> list[str]:
@@ -140,23 +138,30 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     failing = {name: part for name, part in profiles.items() if _fails(part)}
     search = _Search(results, telling)
     found, single = search.few(telling)
+    if found and single and not search.is_narrow:
+        # Something is rounded, but not everything is.
+        bases = list(dict.fromkeys([*search.supposed, *found]))
+        if edits := search.edited(bases, telling, single=False, narrow=True):
+            found, single = edits, False
     # Two bugs that leave something over are less likely than one edit that does not.
     if found and (search.whole(found, telling, single=single) or _is_one(found)):
         return [search.told(None, telling, found, single=single)]
+    if edits := search.edited(search.supposed, telling, single=False, most=_STEPS * 2 // 3):
+        return [search.told(None, telling, edits, single=False)]
     if found:
-        edits = search.edited(search.supposed, telling, single=False)
-        return [search.told(None, telling, edits or found, single=single)]
+        return [search.told(None, telling, found, single=single)]
     single = any(result.dtype == "float64" for result in telling)
     passing = [r for name, part in profiles.items() if name not in failing for r in part]
     found, explained = search.many(failing, passing, single=single)
     if len(explained) == len(failing):
         return [search.told(None, telling, found, single=single)]
-    # Of the whole, edits alone or beside what explains some of it already.
-    bases = list(dict.fromkeys([*search.supposed, *found]))
+    # Of the whole, edits beside what explains some of it already.
+    bases = [each for each in found if each not in search.supposed]
     # Where all of float64 fails, it may be computed in float32 besides.
     fine = [result.status for result in telling if result.dtype == "float64"]
     for coarse in (False, True) if single and "passed" not in fine else (False,):
-        if edits := search.edited(bases, telling, single=coarse):
+        more = [*search.supposed, *bases] if coarse else bases
+        if edits := search.edited(more, telling, single=coarse):
             return [search.told(None, telling, edits, single=coarse)]
     parts = [search.told(None, telling, [], single=False)]
     for name, part in failing.items() if len(failing) > 1 else ():
@@ -180,6 +185,22 @@ def _tells(case: Case) -> bool:
 
 def _is_one(found: Sequence[Bugs]) -> bool:
     return min(len(bugs.difference(CONVENTIONS)) for bugs in found) < 2
+
+
+def _plainest(found: Sequence[Bugs]) -> int:
+    return min(bug.rank for bugs in found for bug in bugs if issubclass(bug, Edit))
+
+
+def _what(bug: type[Bug]) -> str:
+    """Return what it does, wherever it does so."""
+    return bug.says.partition(", in ")[0]
+
+
+def _cited(bug: type[Bug], clauses: Counter[str]) -> type[Bug]:
+    """Let an edit cite a clause of the checks that fail, if they are of others."""
+    if not issubclass(bug, Edit) or bug.clause in clauses:
+        return bug
+    return type("Edit", (bug,), {"clause": clauses.most_common(1)[0][0]})
 
 
 def _is_special(bugs: Bugs, others: Bugs) -> bool:
@@ -220,18 +241,6 @@ def _conventions(results: Iterable[Result]) -> list[tuple[type[Bug], ...]]:
     return list(product(*best))
 
 
-Values = dict[str, tuple[Float64Array, Float64Array]]
-"""Name to the steps after which something is shown, and to an array with a row for each."""
-
-
-class _DiffersError(ValueError):
-    """A simulation has left what was observed."""
-
-
-class _BrokenError(_DiffersError):
-    """An edit cannot run."""
-
-
 class _Search:
     """Sets of bugs beside what is observed; nothing is simulated twice."""
 
@@ -245,8 +254,16 @@ class _Search:
         lacks = any("no-gradient" in result.case.flags for result in results)
         if lacks and not any(each in NO_GRADIENT for each in known[0]):
             known = [(*each, convention) for each in known for convention in NO_GRADIENT]
-        self.until: float | None = None  # by the processor's clock, when edits are given up
-        self.limited = False
+        self.steps = 0  # simulated while edits are tried
+        self.searching = self.limited = False
+        # Whether what works in float64 shows only what float32 can be.
+        fine = [seen_values(r, swapped=False) for r in results if r.dtype == "float64"]
+        with np.errstate(over="ignore"):
+            self.is_narrow = all(
+                np.array_equal(values, values.astype(np.float32), equal_nan=True)
+                for each in fine
+                for _, values in each.values()
+            )
         self._broken: set[type[Bug]] = set()
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
@@ -290,7 +307,7 @@ class _Search:
 
     def needed(self, bugs: Bugs, results: Sequence[Result], *, single: bool) -> Bugs:
         """Leave out the bugs without which the results are explained as well."""
-        for bug in sorted(bugs - self.conventions, key=_rank):
+        for bug in sorted(bugs - self.conventions, key=rank):
             if all(self.same(bugs - {bug}, each, single) for each in results):
                 bugs -= {bug}
         return bugs
@@ -315,11 +332,12 @@ class _Search:
         if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
             # One that is followed throughout is allowed, even if no passed case shows it.
             allowed = frozenset(CONVENTIONS)
-        ranked = {tuple(sorted(bugs - allowed, key=_rank)) for bugs in found}
-        more = (SinglePrecision,) if single else ()
+        ranked = {tuple(sorted(bugs - allowed, key=rank)) for bugs in found}
+        rounding = SinglePrecision if self.is_narrow else RoundsToSinglePrecision
+        more = (rounding,) if single else ()
         explanations = [
             (*bugs, *more)
-            for bugs in sorted(ranked, key=lambda bugs: [_rank(bug) for bug in bugs])
+            for bugs in sorted(ranked, key=lambda bugs: [rank(bug) for bug in bugs])
         ]
         rest = {
             r.case.id
@@ -400,40 +418,76 @@ class _Search:
         return sorted(found, key=lambda bugs: -found[bugs])[:_KEPT]
 
     def edited(
-        self, bases: Sequence[Bugs], results: Sequence[Result], *, single: bool
+        self,
+        bases: Sequence[Bugs],
+        results: Sequence[Result],
+        *,
+        single: bool,
+        narrow: bool = False,
+        most: int = _STEPS,
     ) -> list[Bugs]:
         """Find the plainest edits of the oracle that explain all, on top of some bugs."""
-        if self.until is None:
-            self.until = time.process_time() + _SECONDS
         plain = _plain(results)
         plain = plain if _fails(plain) else list(results)
         failed = [r for r in plain if r.status == "failed"]
         passed = [r for r in plain if r.status != "failed"]
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *plain]
+        # What shows in float64 alone is a rounding to float32.
+        narrow = narrow or (
+            {r.dtype for r in failed} == {"float64"}
+            and any(r.dtype == "float32" for r in passed)
+        )
+        conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found: list[Bugs] = []
         partly: list[Bugs] = []
-        for edits in edits_for(failed[0].case.data):
+        self.searching = True
+        firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
+        loaded = all("after loading" in where for where in firsts)
+        cases = [r.case.data for r in failed]
+        for edits in edits_for(cases, conventions, narrow=narrow, loaded=loaded):
+            if self.steps > most:
+                self.limited = True
+                break
+            if len(found) >= _TOLD or (found and edits[0].rank > _plainest(found)):
+                break
             if not self._broken.isdisjoint(edits[0].__mro__[1:]):
                 continue
             for base in bases:
-                bugs = base.union(edits)
-                if any(some < bugs for some in found):
-                    continue
-                if edits[0].fitted is not None:
-                    bugs = self._fitted(base, edits[0], failed)
+                bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     whole = self.whole([bugs], results, single=single)
-                    # One sentence may be true of several places.
-                    says = {each.says for some in found for each in some}
-                    if not says.issuperset(edit.says for edit in edits):
-                        (found if whole else partly).append(bugs)
-            if len(found) >= _TOLD:
-                break
-            if time.process_time() > self.until:
-                self.limited = True
-                break
-        return (found or partly)[:_TOLD]
+                    (found if whole else partly).append(bugs)
+        self.searching = False
+        clauses = Counter(r.case.data["clause"] for r in failed)
+        distinct: dict[str, Bugs] = {}
+        for bugs in found or partly:
+            distinct.setdefault(self._behaviour(bugs, results), bugs)
+        told = [{_cited(bug, clauses) for bug in bugs} for bugs in distinct.values()]
+        return [*map(frozenset, told)][:_TOLD]
+
+    def _behaviour(self, bugs: Bugs, results: Sequence[Result]) -> str:
+        """Return what bugs do in the cases, to the bit."""
+        runs = (
+            self._done.get((each.case.id, self._in(bugs, each.case))) for each in results
+        )
+        return str([{n: x.tobytes() for n, (_, x) in (run or {}).items()} for run in runs])
+
+    def _on_top(
+        self,
+        base: Bugs,
+        edits: Sequence[type[Edit]],
+        failed: Sequence[Result],
+        found: Sequence[Bugs],
+    ) -> Bugs:
+        """Add edits to bugs; return nothing if that says no more than what was found."""
+        base = frozenset(bug for bug in base if bug.place != edits[0].place)
+        says = {_what(bug) for bugs in found for bug in bugs}
+        if says.issuperset(map(_what, edits)) or any(s < base.union(edits) for s in found):
+            return frozenset()
+        if edits[0].fitted is not None:
+            return self._fitted(base, edits[0], failed)
+        return base.union(edits)
 
     def _fitted(self, base: Bugs, edit: type[Edit], failed: Sequence[Result]) -> Bugs:
         """Find an edit's constant from one check; return nothing if it has none."""
@@ -445,7 +499,9 @@ class _Search:
 
         def missed(constant: float) -> float:
             bugs = base | {fitted(constant)}
-            found = _simulated(result.case, bugs, lambda *_: None) or {}
+            found = (
+                simulated_values(result.case, bugs, self._counted(lambda *_: None)) or {}
+            )
             steps, values = found[first.where]
             return float(values[steps == first.step, first.element][0]) - first.got
 
@@ -457,13 +513,23 @@ class _Search:
                     break
                 a, b, at_a = b, b - at_b * (b - a) / (at_b - at_a), at_b
                 at_b = missed(b)
-        except (_DiffersError, KeyError, ArithmeticError, IndexError):
+        except (DiffersError, KeyError, ArithmeticError, IndexError):
             return frozenset()
         near = float(f"{b:.3g}")
         constant = near if abs(near - b) < 1e-4 * abs(b) else b
         if not abs(constant) < 1e9 or abs(at_b) > 1e-5 * abs(first.got):
             return frozenset()
         return base | {fitted(constant)}
+
+    def _counted(self, watch: Watch) -> Watch:
+        """Count the steps of a simulation, and one more for its start."""
+        self.steps += self.searching
+
+        def counted(*step: Any) -> None:
+            self.steps += self.searching
+            watch(*step)
+
+        return counted
 
     # Whether a set explains a check.
 
@@ -481,15 +547,18 @@ class _Search:
             self._known[id(case)] = found
         return found
 
-    def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
-        """Return whether bugs explain a case, as exact as float32 if ``single``."""
-        # Bugs that cannot show in a case do not make another simulation of it.
-        known = self._showing(result.case)
-        showing = frozenset(
+    def _in(self, bugs: Bugs, case: Case) -> Bugs:
+        """Leave out bugs that cannot show in a case: they simulate it as it is."""
+        known = self._showing(case)
+        return frozenset(
             bug
             for bug in bugs
-            if (bug.applies(result.case.data) if issubclass(bug, Edit) else bug in known)
+            if (bug.applies(case.data) if issubclass(bug, Edit) else bug in known)
         )
+
+    def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
+        """Return whether bugs explain a case, as exact as float32 if ``single``."""
+        showing = self._in(bugs, result.case)
         single = single and result.dtype == "float64"
         key = (id(result), showing, single)
         # It is asked a million times, and works a tenth of them.
@@ -500,21 +569,22 @@ class _Search:
 
     def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         case, dtype = result.case, "float32" if single else result.dtype
-        slack = self._once((case.id, dtype), lambda: _slack(case, dtype))
+        slack = self._once((case.id, dtype), lambda: slack_of(case, dtype))
         swapped = _WRITES_SWAPPED in bugs
         if tiny := _READS_SWAPPED in bugs:
             slack = 0 * slack
         observed: Values = self._once(
-            (id(result), swapped), lambda: _seen(result, swapped=swapped)
+            (id(result), swapped), lambda: seen_values(result, swapped=swapped)
         )
         if (case.id, bugs) not in self._done:
-            rows = self._once((id(result), swapped, "rows"), lambda: _rows(observed))
+            rows = self._once((id(result), swapped, "rows"), lambda: rows_of(observed))
             try:
-                simulated = _simulated(case, bugs, _watch(rows, slack, dtype))
-            except _BrokenError:
+                watch = self._counted(watching(rows, slack, dtype))
+                simulated = simulated_values(case, bugs, watch)
+            except BrokenError:
                 self._broken |= bugs
                 return False
-            except _DiffersError:
+            except DiffersError:
                 return False
             self._done[case.id, bugs] = simulated
         simulated = self._done[case.id, bugs]
@@ -526,104 +596,4 @@ class _Search:
                     name: (steps, values.astype(np.float32).astype(np.float64))
                     for name, (steps, values) in simulated.items()
                 }
-        return _agree(observed, simulated, slack, dtype)
-
-
-def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
-    """Return what is seen of a program with the bugs; None if it leaves the numbers."""
-    try:
-        ordered = sorted(bugs, key=_rank)
-        run = simulate(case.data, oracle.Double(), ordered, watch)
-    except _DiffersError:
-        raise
-    except IncompatibleError as error:
-        raise _DiffersError from error
-    except (ArithmeticError, ValueError):
-        return None
-    except Exception as error:  # an edit may name what is not there
-        if any(issubclass(bug, Edit) for bug in bugs):
-            raise _BrokenError from error
-        raise
-
-    def flat(tensors: oracle.Tensors) -> Float64Array:
-        return np.array([value for tensor in tensors for value in tensor], np.float64)
-
-    def trajectory(steps: Sequence[oracle.Step]) -> Trajectory:
-        return Trajectory(
-            [flat(step.fast) for step in steps],
-            [[flat(phi) for phi in step.slow] for step in steps],
-            [{name: flat(slot) for name, slot in step.slots.items()} for step in steps],
-        )
-
-    evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
-    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
-    return _values(case, seen)
-
-
-def _seen(result: Result, *, swapped: bool) -> Values:
-    """Return what was observed, its bytes put right."""
-    found = _values(result.case, result.seen or Observation())
-    if not swapped:
-        return found
-    return {name: (steps, each.byteswap()) for name, (steps, each) in found.items()}
-
-
-def _values(case: Case, seen: Observation) -> Values:
-    found: dict[str, dict[int, Float64Array]] = {}
-    for suffix, some in shown(case, seen):
-        for name, steps in some.items():
-            found.setdefault(f"{name}{suffix}", {}).update(steps)
-    return {
-        name: (np.array(list(steps)), np.stack(list(steps.values())))
-        for name, steps in found.items()
-        if steps
-    }
-
-
-def _slack(case: Case, dtype: str) -> Float64Array:
-    """Return the largest tolerance of any quantity, step by step, as a column."""
-    each = case.outcomes[0].quantities.values()
-    tolerances = [expected.tolerance[dtype, "strict"] for expected in each]
-    slack: Float64Array = np.max(tolerances, axis=(0, 2), initial=0.0)
-    return slack[:, np.newaxis]
-
-
-def _rows(observed: Values) -> dict[tuple[str, int], list[float]]:
-    return {
-        (name, step): row
-        for name, (steps, values) in observed.items()
-        for step, row in zip(steps.tolist(), values.tolist(), strict=True)
-    }
-
-
-def _watch(
-    rows: dict[tuple[str, int], list[float]], slack: Float64Array, dtype: str
-) -> Watch:
-    """Stop a simulation at the first step that is not as observed, as `_agree` would."""
-    largest: dict[str, float] = {}
-
-    def watch(name: str, step: int, fast: oracle.Tensors) -> None:
-        values = [value for tensor in fast for value in tensor]
-        size = max(largest.get(name, 0.0), *map(abs, values))
-        largest[name] = size
-        allowed = _TOLERANCES * float(slack[step - 1, 0]) + _ULPS[dtype] * size
-        allowed += _SMALLEST[dtype]
-        seen = rows.get((name, step), values)
-        if not all(abs(x - y) <= allowed for x, y in zip(seen, values, strict=True)):
-            raise _DiffersError
-
-    return watch
-
-
-def _agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> bool:
-    for name in simulated.keys() & observed.keys():
-        (steps, shown), (all_steps, values) = observed[name], simulated[name]
-        # What was large once leaves its rounding errors in all that follows.
-        sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
-        rows = np.searchsorted(all_steps, steps)
-        largest = np.maximum.accumulate(sizes)[rows]
-        allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest
-        with np.errstate(invalid="ignore"):
-            if not np.all(np.abs(shown - values[rows]) <= allowed):
-                return False
-    return True
+        return agree(observed, simulated, slack, dtype)

@@ -134,7 +134,7 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
 
 
 def _ended(each: Mapping[str, Any]) -> str:
-    limit = " The search for changes to the reference ran out of time."
+    limit = " The search for changes to the reference ended at its limit."
     return limit * bool(each["limited"])
 
 
@@ -332,7 +332,8 @@ def _causes(summary: Summary) -> Iterator[str]:
                     seen.add(cause["name"])
                     breaks, fix = cause["breaks"], cause["fix"]
                     yield f"What that breaks: {breaks}. What to do: {fix}."
-                it = next(each for each in CLAUSES if each.id == cause["clause"])
+            for clause in dict.fromkeys(cause["clause"] for cause in explanation):
+                it = next(each for each in CLAUSES if each.id == clause)
                 yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."
 
 

@@ -9,4 +9,4 @@ from lookahead_ref.conformance import diagnosis
 def no_edits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the search for edits, which takes seconds, to the tests of them."""
     if request.path.stem != "test_edits":
-        monkeypatch.setattr(diagnosis, "edits_for", lambda case: [])
+        monkeypatch.setattr(diagnosis, "edits_for", lambda *_, **__: [])

@@ -107,7 +107,8 @@ def test_a_right_program_passes_and_its_conventions_are_reported(folder: Path) -
 
 def test_a_program_that_offers_nothing_of_a_profile_does_not_pass() -> None:
     for more in ((), ("--explain",)):
-        result = conform("mine.py:Swapped", "--profile", "nesting", *more)
+        one = ("--profile", "nesting", "--dtype", "float32")
+        result = conform("mine.py:Swapped", *one, *more)
         assert result.exit_code == 5
         assert "mine.py:Swapped offers none of the checks." in result.stdout
         assert "0 of 0" not in result.stdout
@@ -122,6 +123,7 @@ def test_one_convention_is_to_be_followed_throughout() -> None:
 
 PAIR = ("--profile", "wrapper", "--profile", "pytorch")
 SOME = ("--profile", "wrapper", "--profile", "nesting")
+WRAPPER = ("--profile", "wrapper", "--dtype", "float32")
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_a_hint_names_the_option_that_helps(name: str, hint: str) -> None:
 
 
 def test_json_holds_everything() -> None:
-    found = json.loads(conform("mine.py:Swapped", "--profile", "wrapper", "--json").stdout)
+    found = json.loads(conform("mine.py:Swapped", *WRAPPER, "--json").stdout)
     assert found["exit_code"] == 1
     (profile,) = found["profiles"]
     assert profile["verdict"] == "fails"
@@ -181,7 +183,7 @@ def test_known_failures_are_expected_and_must_still_fail(swapped: Done) -> None:
     assert again.exit_code == 0
     assert "known failures" in again.stdout
     # Fixed, but still listed: the list must not outlive its reasons.
-    fixed = conform("pure", "--profile", "wrapper", "--expect", "first.json")
+    fixed = conform("pure", *WRAPPER, "--expect", "first.json")
     assert fixed.exit_code == 1
     assert "pass although they were expected to fail" in fixed.stdout
 
@@ -325,7 +327,9 @@ def test_an_error_names_what_a_class_should_have_returned(name: str, says: str) 
     ],
 )
 def test_a_wrong_command_fails_in_one_line(arguments: tuple[str, ...], says: str) -> None:
-    refused(conform(*arguments), says)
+    # In one precision, for which one process starts.
+    one = () if "--dtype" in arguments else ("--dtype", "float32")
+    refused(conform(*arguments, *one), says)
 
 
 def test_the_help_names_every_profile() -> None:

@@ -81,18 +81,18 @@ def test_an_edit_of_the_oracle_is_found_again(twelfth: int) -> None:
             "self.phi[name] - theta for",
             "(self.phi[name] - theta) / self.k for",
             "divides the pseudo-gradient by k",
-            "+    return scaled(minus(self.phi, theta), 1 / self.k)",
+            "+    return outer.step(self.phi, scaled(self.pseudo_gradient(theta), 1 / self.k))",  # noqa: E501
         ),
         (
             "1 - beta1**t, 1 - beta2**t",
             "1 - beta1**t, 1 - beta1**t",
-            "uses beta1 where beta2 is due, in Adam",
+            "uses beta1 instead of beta2, in Adam",
             "+    bias1, bias2 = (1 - h['beta1'] ** t, 1 - h['beta1'] ** t)",
         ),
         (
             "theta[...] = self.phi[name]\n            yield",
             "theta[...] = getattr(self.inner, 'phi', self.phi)[name]\n            yield",
-            "uses phi of the Lookahead within where phi is due, in an evaluation",
+            "uses phi of the Lookahead within instead of phi, in an evaluation",
             "+    return (getattr(outermost.inner, 'phi', outermost.phi), theta)",
         ),
         (

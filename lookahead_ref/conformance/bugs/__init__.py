@@ -1,7 +1,7 @@
 """The bugs, conventions and beginners' mistakes that the suite knows by name.
 
-Each is declared beside its text and its clause as a change of the oracle's source.
-`simulate` runs a case as a program does that has some of them.
+Each is declared with its texts, its clause and a change of the oracle's source. `simulate`
+runs a case as a program with some of them does.
 """
 
 from typing import NamedTuple
@@ -21,6 +21,7 @@ __all__ = [
     "NO_GRADIENT",
     "Bug",
     "Clause",
+    "RoundsToSinglePrecision",
     "Run",
     "SinglePrecision",
     "by_name",
@@ -33,12 +34,14 @@ KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 
-SinglePrecision = bug("single-precision", "LA-31", "precision", "",
-    "computes, or keeps hyperparameters, in float32 though it works in float64",
-    "float64 is hardly more exact than float32",
-    "keep hyperparameters, slots and phi in the precision of the parameters",
+SinglePrecision, RoundsToSinglePrecision = (
+    bug("single-precision", "LA-31", "precision", "",
+        f"{says} though it works in float64",
+        "float64 is hardly more exact than float32",
+        "keep hyperparameters, slots and phi in the precision of the parameters")
+    for says in ("computes in float32", "rounds something to float32 on the way")
 )  # fmt: skip
-"""Seen by its size, not by a simulation, and in float64 only: no case has its flag."""
+"""Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
 
 CONDITIONS = {
     "subnormal": (

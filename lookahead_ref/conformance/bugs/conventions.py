@@ -1,4 +1,4 @@
-"""What other libraries document and do: a program follows it throughout."""
+"""Conventions of other libraries, which a program must follow throughout."""
 
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     Convention,
     Outer,
     SimulatedInner,
+    SimulatedLookahead,
     Some,
     bug,
     picked,
@@ -18,7 +19,7 @@ convention = partial(bug, kind=Convention)
 
 
 class RateInVelocity(oracle.OracleInner):
-    """A momentum with the learning rate in it."""
+    """An optimizer with the learning rate in its velocity."""
 
     def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
         (v,) = slots
@@ -34,15 +35,15 @@ class RateInVelocity(oracle.OracleInner):
 
 
 class InnerRateInVelocity(RateInVelocity, SimulatedInner):
-    """The inner optimizer so."""
+    """Such an inner optimizer."""
 
 
 class OuterRateInVelocity(RateInVelocity, Outer):
-    """The outer optimizer so."""
+    """Such an outer optimizer."""
 
 
 class OwnClock(Some):
-    """A Lookahead that counts the steps of each tensor by itself."""
+    """A Lookahead that counts the steps of each tensor separately."""
 
     def stepped(self) -> list[bool]:
         return [g is not None for g in self.grads]
@@ -58,7 +59,7 @@ class OwnClock(Some):
 
 
 class SkippedSync(Some):
-    """A Lookahead that synchronizes those tensors that have a gradient then."""
+    """A Lookahead that synchronizes only tensors with a gradient at that step."""
 
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.moving = [g is not None for g in grads]
@@ -69,6 +70,16 @@ class SkippedSync(Some):
             zeros = [[0.0] * len(x) for x in theta]
             self.phi = picked(self.moving, self.phi, zeros)
         return theta
+
+
+class SlowMomentum(SimulatedLookahead):
+    """A Lookahead that divides the pseudo-gradient by the cycle's first learning rate."""
+
+    def outer_step(self, outer: oracle.OracleInner, theta: Tensors) -> Tensors:
+        inner = self.innermost
+        gamma = oracle.at(inner.learning_rate, max(inner.clock - self.k, 0))
+        scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]
+        return oracle.interpolate(self.phi, outer.step(self.phi, scaled), gamma)
 
 
 CONVENTIONS = (
@@ -131,9 +142,5 @@ CONVENTIONS = (
         "measures the pseudo-gradient in units of the cycle's first learning rate",
         "SlowMo: Wang, Tantia, Ballas and Rabbat 2020, Algorithm 1",
         "the same only while the learning rate is constant",
-        "Lookahead.outer_step: return outer.step(self.phi, self.pseudo_gradient(theta)) "
-        "-> inner = self.innermost\n"
-        "gamma = at(inner.learning_rate, max(inner.clock - self.k, 0))\n"
-        "scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]\n"
-        "return interpolate(self.phi, outer.step(self.phi, scaled), gamma)"),
+        mixes=SlowMomentum),
 )  # fmt: skip

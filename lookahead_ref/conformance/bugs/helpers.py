@@ -1,4 +1,4 @@
-"""What the edits of bugs call, beside the oracle's own functions."""
+"""Functions that the edits of bugs call, besides the oracle's."""
 
 import json
 import re
@@ -15,7 +15,7 @@ def zeros(tensors: Tensors) -> Tensors:
 
 
 def bytes_cleared(tensors: Tensors) -> Tensors:
-    """Clear as many bytes as there are numbers."""
+    """Clear one byte for each number."""
     flat = np.array([x for xs in tensors for x in xs], "<f8")
     flat.view(np.uint8)[: flat.size] = 0
     numbers = iter(flat.tolist())
@@ -36,7 +36,7 @@ def shown_in_columns(case: Mapping[str, Any], shown: Step, axis: int) -> Step:
 
 
 def beginnings(case: Mapping[str, Any], these: Tensors, others: Tensors) -> Tensors:
-    """Take of others what lies behind the rows of a matrix that has as many columns."""
+    """Take elements from others where a loop with the wrong distance of rows ends."""
     shapes = [each["shape"] for each in case["params"]]
     rows = [shape[0] if len(shape) > 1 else 1 for shape in shapes]
     each = list(zip(rows, these, others, strict=False))  # of one worker
@@ -45,7 +45,7 @@ def beginnings(case: Mapping[str, Any], these: Tensors, others: Tensors) -> Tens
 
 
 def bits_swapped(case: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Turn every bit string of a case round."""
+    """Reverse the bytes of every number of a case."""
 
     def swapped(found: re.Match[str]) -> str:
         return f'"{bytes.fromhex(found[1])[::-1].hex()}"'

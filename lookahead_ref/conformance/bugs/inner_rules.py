@@ -28,7 +28,7 @@ BUGS = (
         "corrects the moments' bias with t + 1 for t",
         "the first updates are of another size",
         "let t be 1 at the first update",
-        "Inner.adam: rest1, rest2 = -> t += 1; ..."),
+        "Inner.adam: rest1, rest2 = -> t += 1\n..."),
     bug("adam-epsilon-in-root", "IN-11", "adam", "adam",
         "adds epsilon under the root",
         "epsilon = 1e-8 acts as 1e-4: small gradients hardly move anything",

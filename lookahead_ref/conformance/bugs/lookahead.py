@@ -28,14 +28,12 @@ BUGS = (
         "captures phi after the first inner step",
         "phi_0 is not theta_0: every slow weight is displaced by the first update",
         "copy the parameters when the optimizer is made, before any step",
-        "Lookahead.advance: self.cycle_step += 1 -> "
-        "...; self.capture(self.stepped(), theta)"),
+        "Around.advance: self.calls += 1 -> ...\nself.capture(self.stepped(), theta)"),
     bug("phi-at-first-sync", "LA-1", "capture", "",
         "captures phi at the first synchronization",
         "the first synchronization does nothing: k steps run without Lookahead",
         "copy the parameters when the optimizer is made, before any step",
-        "Lookahead.synchronize: alpha = at(self.alpha, self.syncs) -> "
-        "self.capture(self.moving, theta); ..."),
+        "Around.synchronize: self.old_counts = -> self.capture(self.moving, theta)\n..."),
     bug("phi-starts-at-zero", "LA-1", "capture", "",
         "starts phi at zero",
         "the first synchronization pulls the weights towards the origin",
@@ -45,7 +43,7 @@ BUGS = (
         "starts phi at the first gradient",
         "the first synchronization mixes a gradient into the weights",
         "copy the parameter's data, not its gradient's",
-        "Lookahead.advance: self.cycle_step += 1 -> ...\n"
+        "Around.advance: self.calls += 1 -> ...\n"
         "given = [phi if g is None else list(g) for g, phi in zip(grads, self.phi)]\n"
         "self.capture(self.stepped(), given)"),
     bug("alpha-swapped", "LA-5", "alpha", "alpha",
@@ -65,62 +63,60 @@ BUGS = (
         "Lookahead.advance: theta = self.inner.step(theta, grads) -> "
         "self.ahead = self.cycle_step + 1 == self.k\n"
         "theta = theta if self.ahead else self.inner.step(theta, grads)",
-        "Lookahead.synchronize: return self.phi -> "
-        "return self.inner.step(self.phi, self.grads) if self.ahead else self.phi"),
+        "Around.synchronize: return new -> "
+        "new = self.inner.step(new, self.grads) if self.ahead else new\n..."),
     bug("sync-with-old-fast", "LA-4", "order", "",
         "interpolates with the fast weights from before the k-th inner step",
         "every k-th update is lost",
         "hand the weights that the inner step returned to the outer update",
-        "Lookahead.advance: return theta -> "
-        "return self.before if self.synchronized else theta"),
+        "Around.advance: return theta -> "
+        "theta = self.before if self.synchronized else theta\n..."),
     bug("fast-not-restarted", "LA-7", "write", "",
         "leaves the fast weights where they are at a synchronization",
         "phi is an average beside the training, which it never touches",
         "write phi to the parameters after the outer update",
-        "Lookahead.synchronize: return self.phi -> return theta"),
+        "Around.synchronize: return new -> new = theta\n..."),
     bug("phi-not-stored", "LA-7", "write", "",
         "writes the interpolation to the fast weights but keeps the old phi",
         "every cycle is pulled back towards the initial weights",
         "store the new phi as well as writing it to the parameters",
-        "Lookahead.synchronize: return self.phi -> "
-        "new, self.phi = self.phi, self.old_phi; return new"),
+        "Around.synchronize: return new -> self.phi = self.old_phi\n..."),
     bug("phi-takes-fast", "LA-7", "write", "",
         "stores the fast weights as phi, and writes the interpolation to the parameters",
         "phi is where the last cycle ended, not an average of all of them",
         "store the interpolation as phi, and write that to the parameters",
-        "Lookahead.synchronize: return self.phi -> "
-        "new, self.phi = self.phi, theta; return new"),
+        "Around.synchronize: return new -> self.phi = theta\n..."),
     bug("inner-state-not-reset", "LA-12", "reset", "reset slots",
         "maintains the inner state though reset was asked for",
         "momentum of the old cycle pushes the new one",
         "make the slots and the count anew at each synchronization",
-        "Lookahead.synchronize: self.inner.restart(theta) -> "
-        "...; self.slots, self.innermost.count = self.old_slots, self.old_counts"),
+        "Around.synchronize: return new -> "
+        "self.undo_reset(self.old_slots, self.old_counts)\n..."),
     bug("only-momentum-reset", "LA-12", "reset", "reset slots",
         "resets a velocity by its name, and leaves the state of every other optimizer",
         "reset works with SGD and silently does nothing with Adam or AdaGrad",
         "reset every slot that the inner optimizer keeps, whatever its name",
-        'Lookahead.synchronize: self.inner.restart(theta) -> ...\n'
-        'if "velocity" not in self.slots:\n'
-        '    self.slots, self.innermost.count = self.old_slots, self.old_counts'),
+        'Around.synchronize: return new -> '
+        '"velocity" in self.slots or self.undo_reset(self.old_slots, self.old_counts)\n'
+        '...'),
     bug("count-not-reset", "LA-15", "reset", "reset adam",
         "zeroes the slots but leaves the count that Adam's bias correction uses",
         "moments near zero are taken for settled ones: updates after a reset are far off",
         "reset the count together with the slots",
-        "Lookahead.synchronize: self.inner.restart(theta) -> "
-        "...; self.innermost.count = self.old_counts"),
+        "Around.synchronize: return new -> "
+        "self.undo_reset(self.slots, self.old_counts)\n..."),
     bug("slots-not-reset", "LA-12", "reset", "reset adam",
         "resets the count but not the slots",
         "the bias correction inflates moments that are already settled",
         "zero the slots together with the count",
-        "Lookahead.synchronize: self.inner.restart(theta) -> "
-        "...; self.slots = self.old_slots"),
+        "Around.synchronize: return new -> "
+        "self.undo_reset(self.old_slots, self.innermost.count)\n..."),
     bug("reset-restarts-schedule", "LA-14", "reset", "reset rates",
         "restarts the learning rate's schedule at a reset",
         "warm-up repeats every k steps, and decay never comes",
         "keep the schedule's clock apart from the count that reset clears",
         "Lookahead.synchronize: self.inner.restart(theta) -> "
-        "...; self.innermost.clock = 0"),
+        "...\nself.innermost.clock = 0"),
     bug("state-reset-unasked", "LA-11", "state", "maintain slots",
         "resets the inner state though it was to be maintained",
         "momentum is lost every k steps",
@@ -131,7 +127,7 @@ BUGS = (
         "keeps a reference to the slots, not a copy, as what to interpolate from",
         "interpolation silently becomes maintain",
         "copy the slots after each synchronization",
-        "Lookahead.synchronize: interpolate(self.anchor[name], tensors, alpha) -> tensors"),
+        "Around.synchronize: self.old_counts = -> self.anchor = self.slots\n..."),
     bug("interpolated-slots-swapped", "LA-13", "interpolation", "interpolate slots",
         "interpolates slots with 1 - alpha",
         "slots follow the old cycle where weights follow the new one; not seen at 0.5",
@@ -147,15 +143,16 @@ BUGS = (
         "interpolates a velocity by its name, and no slot of any other optimizer",
         "interpolation works with SGD and silently does nothing with Adam or AdaGrad",
         "interpolate every slot that the inner optimizer keeps, whatever its name",
-        "Lookahead.synchronize: self.slots = { -> self.slots = self.slots | {",
-        'Lookahead.synchronize: self.slots.items() -> ... if name == "velocity"'),
+        'Around.synchronize: self.old_counts = -> '
+        'self.anchor = self.anchor if "velocity" in self.slots else self.slots\n'
+        '...'),
     bug("slots-anchored-at-first-sync", "LA-13", "interpolation", "interpolate slots",
         "first keeps slots to interpolate from at the first synchronization",
         "the first synchronization leaves the slots alone",
         "start from the slots as they are made: zeros",
-        "Lookahead.synchronize: interpolate(self.anchor[name], tensors, alpha) -> "
-        "interpolate((self.anchor if self.syncs > 1 else self.slots)[name], tensors, "
-        "alpha)"),
+        "Around.synchronize: self.old_counts = -> "
+        "self.anchor = self.anchor if self.syncs else self.slots\n"
+        "..."),
     bug("evaluates-fast-weights", "LA-9", "evaluation", "evaluate",
         "evaluates the fast weights",
         "the weights that are measured and shipped are not those that Lookahead returns",
@@ -230,8 +227,11 @@ BUGS = (
         "counts inner synchronizations, not calls of step, for the outer period",
         "the outer period is k times too long",
         "count calls of step at every level",
-        "Lookahead.advance: self.synchronized = -> "
-        'self.cycle_step -= not getattr(self.inner, "synchronized", True)\n...'),
+        'Around.advance: self.calls += 1 -> '
+        'counts = getattr(self.inner, "synchronized", True)\n'
+        'self.cycle_step -= not counts\n'
+        'self.synchronized &= counts\n'
+        '...'),
     bug("schedule-one-ahead", "LA-14", "rate", "rates",
         "asks the learning rate's schedule for step 1 at the first update",
         "warm-up and decay come a step early",
@@ -247,7 +247,7 @@ BUGS = (
         "sets the schedule's clock to the number of synchronizations",
         "warm-up and decay take k times as long",
         "the learning rate's schedule sees the number of updates done",
-        "Lookahead.synchronize: self.syncs += 1 -> ...; self.innermost.clock = self.syncs"),
+        "Around.synchronize: return new -> self.innermost.clock = self.syncs\n..."),
     bug("alpha-frozen", "LA-16", "alpha", "alphas",
         "keeps the first alpha",
         "a schedule of alpha does nothing",
@@ -257,6 +257,5 @@ BUGS = (
         "asks alpha's schedule for the number of steps",
         "a schedule of alpha runs k times too fast",
         "alpha's schedule sees the number of synchronizations done",
-        "Lookahead.synchronize: alpha = at(self.alpha, self.syncs) -> "
-        "self.syncs = self.calls - 1; ..."),
+        "Around.synchronize: self.old_counts = -> self.syncs = self.calls - 1\n..."),
 )  # fmt: skip

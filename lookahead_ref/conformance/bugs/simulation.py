@@ -1,19 +1,20 @@
-"""A case as a program with some bugs goes through it.
+"""Runs a case as a program with some bugs does.
 
-The classes here are the oracle's own, and do what the oracle does. A bug is a change of a
-few words in the source of one of their methods, or of a rule. Several bugs are all of
-their changes together; no two of one ``place`` go together.
+Without bugs, the classes here do what the oracle does. A bug changes a few words in the
+source of a method or a rule. Several bugs make all their changes together; a program has
+at most one bug of each ``place``.
 """
 
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import product
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import helpers
-from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Step, Tensors
+from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Slots, Step, Tensors
 
 _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "slots": lambda case: case["inner"]["rule"] != "sgd",
@@ -58,16 +59,17 @@ class Bug:
     name: ClassVar[str]  # the flag of the cases that can show it
     kind: ClassVar[Literal["bug", "variant"]] = "bug"
     clause: ClassVar[str]  # of the specification: broken, or settled by a convention
-    place: ClassVar[str]  # what it changes: of bugs at one place a program has one
+    place: ClassVar[str]  # what it changes; a program has one bug at a place
     says: ClassVar[str]  # what the program does, after "it"
     breaks: ClassVar[str]  # in practice; for a convention, where it is found
     fix: ClassVar[str]  # for a convention, what to mind
-    needs: ClassVar[tuple[str, ...]] = ()  # what a case must have for it to show
-    edits: ClassVar[tuple[str, ...]] = ()  # "Class.function: right -> wrong, or with ..."
-    mixes: ClassVar[type[Any] | None] = None  # a class instead, where an edit is too little
-    lost: ClassVar[tuple[str, ...]] = ()  # what a checkpoint lacks; "outer-" is of outer
-    recaptures: ClassVar[bool] = True  # whether lost phi and anchor are what was loaded
-    special: ClassVar[str] = ""  # the name of the bug that it is a special case of
+    needs: ClassVar[tuple[str, ...]] = ()  # what a case must have for the bug to show
+    # Each "Class.function: right -> wrong"; in the latter, "..." stands for the former.
+    edits: ClassVar[tuple[str, ...]] = ()
+    mixes: ClassVar[type[Any] | None] = None  # a class, where an edit cannot say it
+    lost: ClassVar[tuple[str, ...]] = ()  # what is not saved; "outer-": of the outer step
+    recaptures: ClassVar[bool] = True  # takes a lost phi or anchor from what was loaded
+    special: ClassVar[str] = ""  # the name of a more general bug
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
@@ -76,7 +78,7 @@ class Bug:
 
     @classmethod
     def is_case_of(cls, other: "type[Bug]") -> bool:
-        """Return whether it is another bug, or a special case of it."""
+        """Return whether this is the other bug or a special case of it."""
         return issubclass(cls, other) or cls.special == other.name
 
     @classmethod
@@ -95,7 +97,7 @@ class Convention(Bug):
 class Mistake(Bug):
     """A bug that no case has for a flag."""
 
-    # It shows at once and nearly everywhere, or it was met after the cases were released.
+    # It shows at once in most cases, or was found after the cases were released.
 
 
 def bug(
@@ -119,7 +121,7 @@ def bug(
 
 
 class Edit(Bug):
-    """A small edit of the oracle's own code, which has no name."""
+    """A small edit of the oracle's code, without a name."""
 
     breaks = fix = ""
     parts: ClassVar[Mapping[type[Any], type[Any]]]  # what is put beneath a simulated class
@@ -129,6 +131,7 @@ class Edit(Bug):
     rank: ClassVar[int]  # how far it is from plain
     title: ClassVar[str]  # of the function that it changes
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
+    narrow: ClassVar[bool] = False  # it rounds something to float32
     fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
     """It with a constant, which is to be found from what was observed."""
 
@@ -207,11 +210,19 @@ class SimulatedLookahead(oracle.OracleLookahead):
             else self.inner
         )
 
+    # Edits named "Around" change these two; they are compiled outside of the class then.
+
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
-        theta = super().advance(theta, grads)
+        theta = super(SimulatedLookahead, self).advance(theta, grads)  # noqa: UP008
         self.calls += 1
         return theta
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.old_phi, self.old_slots = self.phi, self.slots
+        self.old_counts = list(self.innermost.count)
+        new = super(SimulatedLookahead, self).synchronize(theta)  # noqa: UP008
+        return new  # noqa: RET504
 
     def stepped(self) -> list[bool]:
         """Return which tensors count as having done this step."""
@@ -224,10 +235,11 @@ class SimulatedLookahead(oracle.OracleLookahead):
             self.phi = picked(late, weights, self.phi)
             self.lacking = [x and not n for x, n in zip(self.lacking, late, strict=True)]
 
-    def synchronize(self, theta: Tensors) -> Tensors:
-        self.old_phi, self.old_slots = self.phi, self.slots
-        self.old_counts = list(self.innermost.count)
-        return super().synchronize(theta)
+    def undo_reset(self, slots: Slots, counts: list[int]) -> None:
+        """Replace the slots and counts that a reset has made."""
+        if self.inner_state == "reset":
+            self.slots = self.anchor = slots
+            self.innermost.count = counts
 
 
 class SimulatedWorkers(oracle.OracleWorkers):
@@ -425,12 +437,13 @@ def arrays_of(state: State) -> State:
 
 _ORIGINS: Mapping[str, tuple[Any, Any]] = {
     "Lookahead": (SimulatedLookahead, oracle.OracleLookahead),
+    "Around": (SimulatedLookahead, SimulatedLookahead),
     "Inner": (SimulatedInner, oracle.OracleInner),
     "Outer": (Outer, oracle.OracleInner),
     "Workers": (SimulatedWorkers, oracle.OracleWorkers),
     "Program": (SimulatedProgram, SimulatedProgram),
 }
-"""What an edit calls a class: to what is simulated, and to what has its source."""
+"""A class's name in an edit: what is simulated, and where the source is."""
 
 
 class IncompatibleError(Exception):
@@ -439,29 +452,34 @@ class IncompatibleError(Exception):
 
 @cache
 def edited(origin: Any, name: str, changes: tuple[str, ...]) -> Any:
-    """Return a function, of a class or a rule, with words of its source changed."""
+    """Return a method or a rule, compiled from its changed source."""
     source = textwrap.dedent(
         inspect.getsource(getattr(origin, name, None) or vars(oracle)[name])
     )
-    for change in changes:
-        right, _, wrong = change.partition(" -> ")
-        if source.count(right) != 1:
-            raise IncompatibleError(f"{name}: {right!r} occurs {source.count(right)} times")
-        line = source[: source.index(right)].rpartition("\n")[2]
-        indent = line[: len(line) - len(line.lstrip())]
-        wrong = wrong.replace("...", right).replace("\n", f"\n{indent}")
-        source = source.replace(right, wrong)
     found: dict[str, Any] = {}
     exec(
-        compile(source, f"<{name}>", "exec"),
+        compile(rewritten(source, changes), f"<{name}>", "exec"),
         vars(oracle) | vars(helpers) | globals(),
         found,
     )
     return found[name]
 
 
-def _beneath(bugs: Sequence[type[Bug]]) -> dict[type[Any], type[Any]]:
-    """Return what the edits of bugs put beneath a simulated class."""
+def rewritten(source: str, changes: Sequence[str]) -> str:
+    """Change words of a function's source."""
+    for change in changes:
+        right, _, wrong = change.partition(" -> ")
+        if source.count(right) != 1:
+            raise IncompatibleError(f"{right!r} occurs {source.count(right)} times")
+        line = source[: source.index(right)].rpartition("\n")[2]
+        indent = line[: len(line) - len(line.lstrip())]
+        wrong = wrong.replace("...", right).replace("\n", f"\n{indent}")
+        source = source.replace(right, wrong)
+    return source
+
+
+def _edited_by(bugs: Sequence[type[Bug]]) -> dict[Any, list[type[Any]]]:
+    """Return the edited classes, by the simulated class that they change."""
     changes: dict[tuple[str, str], list[str]] = {}
     for place, _, change in (each.partition(": ") for bug in bugs for each in bug.edits):
         of, _, name = place.partition(".")
@@ -478,40 +496,41 @@ def _beneath(bugs: Sequence[type[Bug]]) -> dict[type[Any], type[Any]]:
             }
         else:
             functions[name] = function
-    made = {}
+    made: dict[Any, list[type[Any]]] = {}
     for of, functions in own.items():
         base, origin = _ORIGINS[of]
-        made[base] = type(origin.__name__, (origin,), functions)
+        made.setdefault(base, []).append(type(origin.__name__, (origin,), functions))
     return made
 
 
-def _replaced(part: type[Any]) -> set[str]:
-    """Name what a class replaces, and does not only extend."""
-    replaced = set(vars(part)) & {"rules"}
+def _replaced(part: type[Any]) -> set[tuple[Any, str]]:
+    """Name the methods that a class replaces without calling the original."""
+    replaced = {(part.__base__, name) for name in vars(part) if name == "rules"}
     for name, each in vars(part).items():
         code = getattr(getattr(each, "__func__", each), "__code__", None)
         if code is not None and "__class__" not in code.co_freevars:
-            replaced.add(name)
+            replaced.add((part.__base__, name))
     return replaced
 
 
 @lru_cache(maxsize=4096)
 def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
-    """Return the classes of a program and of all that is in it, with the bugs."""
-    # A convention may say of which tensors a bug is.
+    """Return the classes of a program with the bugs, and of its parts."""
+    # A convention may say which tensors a bug affects.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
 
-    named = _beneath(bugs)
+    named = _edited_by(bugs)
     all_parts = [each.parts for each in bugs if issubclass(each, Edit)]
 
     def made(base: type[Any], **more: Any) -> type[Any]:
         every = dict.fromkeys(each.mixes for each in bugs if each.mixes)
         mixed = [each for each in every if issubclass(each, base)]
         beneath = [parts[base] for parts in all_parts if base in parts]
-        if base in named:
-            if any(not _replaced(named[base]).isdisjoint(_replaced(x)) for x in beneath):
+        own_named = named.get(base, [])
+        for each, other in product(beneath, own_named):
+            if _replaced(each) & _replaced(other):
                 raise IncompatibleError(f"a bug and an edit of {base.__name__}")
-            beneath.append(named[base])
+        beneath += own_named
         own = [each for each in beneath if issubclass(each, base)]
         late = [each for each in beneath if each not in own]
         if not (mixed or beneath or more):
@@ -537,7 +556,7 @@ def simulate(
     bugs: Sequence[type[Bug]] = (),
     watch: Watch | None = None,
 ) -> Run:
-    """Run a case as a program with some bugs would, as far as they can show in it."""
+    """Run a case as a program with some bugs would; leave out those that cannot show."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, *parts = _combined(showing)
     found: Run = program(case, arithmetic, *parts).run(watch)

@@ -5,25 +5,35 @@ of it: they leave it out, put another of its kind there, scale it, or add a stat
 edit is a `Bug` like any other, so that it goes together with those that have a name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from lookahead_ref.conformance.bugs import simulation
-from lookahead_ref.conformance.bugs.simulation import Edit, SimulatedInner
+from lookahead_ref.conformance.bugs.simulation import Bug, Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
-from lookahead_ref.conformance.edits.grammar import PLACES
+from lookahead_ref.conformance.edits.grammar import PLACES, Place
 from lookahead_ref.conformance.edits.parts import PARTED, WHICH, conditions, of_some, only
-from lookahead_ref.conformance.edits.saved import SAVED
+from lookahead_ref.conformance.edits.saved import NARROW, SAVED, SHARED
 
 __all__ = ["PLACES", "edits_for", "edits_of"]
 
 
-def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
-    """Yield the edits that can show in a case, the plainest first."""
+def edits_for(
+    cases: Sequence[Mapping[str, Any]],
+    conventions: Collection[type[Bug]],
+    *,
+    narrow: bool,
+    loaded: bool,
+) -> Iterator[tuple[type[Edit], ...]]:
+    """Yield the edits that can show in all cases, the plainest first."""
+    # Where only float64 fails, edits that round something are enough: narrow. What shows
+    # only after loading is in what is saved, or needs that condition: loaded.
+    case = cases[0]
     places = [
         place
-        for place in PLACES
+        for place in _places(conventions)
         if all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs
@@ -32,23 +42,59 @@ def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
     found = [edit for place in places for edit in edits_of(place) if edit.applies(case)]
     if not simulation.has("outer", case):
         found = [edit for edit in found if edit.parts.keys() != {SimulatedInner}]
-    found.sort(key=lambda edit: edit.rank)
-    yield from ((edit,) for edit in found if edit.fitted is None)
+    found += [edit for edit in (*SHARED, *NARROW) if edit.applies(case)]
+    # A piece of what is saved may be of cases that are larger.
+    saved = [edit for edit in SAVED if any(map(edit.applies, cases))]
+    if narrow:
+        found, saved = ([e for e in some if e.narrow] for some in (found, saved))
+    # First those of what all the cases have, such as workers.
+    common = [bool(edit.needs) and all(map(edit.applies, cases)) for edit in found]
+    ranks = {edit: edit.rank - 2 * own for edit, own in zip(found, common, strict=True)}
+    found.sort(key=lambda edit: ranks[edit])
+    plain = [edit for edit in found if edit.fitted is None]
+    loads = all(simulation.has("save", each) for each in cases)
+    yield from ((edit,) for edit in saved if loads)
+    if loaded:
+        yield from _under_conditions(plain, case, "save")
+    yield from ((edit,) for edit in plain)
     yield from _moved(found)
-    if simulation.has("save", case):
-        saved = [edit for edit in SAVED if edit.applies(case)]
-        yield from ((edit,) for edit in saved)
-        yield from (two for two in combinations(saved, 2) if two[0].place != two[1].place)
+    for two in combinations([edit for edit in saved if loads and edit.rank < 2], 2):
+        if two[0].place != two[1].place:
+            yield two
     for words, (need, _) in WHICH.items() if simulation.has("several", case) else ():
         if simulation.has(need, case):
-            for edit in found:
-                if edit.rank < 2 and edit.title.endswith(PARTED) and edit.fitted is None:
+            for edit in plain:
+                if edit.rank < 2 and edit.title.endswith(PARTED):
                     yield (of_some(edit, words),)
     yield from ((edit,) for edit in found if edit.fitted is not None)
-    for edit in (edit for edit in found if edit.fitted is None):
+    yield from _under_conditions(plain, case)
+
+
+def _under_conditions(
+    edits: Sequence[type[Edit]], case: Mapping[str, Any], *needed: str
+) -> Iterator[tuple[type[Edit], ...]]:
+    for edit in edits:
         for when in conditions(edit):
-            if all(simulation.has(need, case) for need in when.needs):
+            asked = set(when.needs)
+            if asked.issuperset(needed) and all(simulation.has(x, case) for x in asked):
                 yield (only(edit, when),)
+
+
+def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
+    """Yield the places, with those functions changed that a convention changes."""
+    followed = {each.place for each in conventions}
+    yield from (each for each in PLACES if each.convention in ("", *followed))
+    for convention in conventions:
+        for of, _, change in (edit.partition(": ") for edit in convention.edits):
+            _, _, name = of.partition(".")
+            for place in PLACES:
+                if place.title in (name, f"Oracle{of}") and not place.same:
+                    # With all gradients there these functions do as they did.
+                    own = [need for need in convention.needs if need != "no-gradient"]
+                    needs = (*place.needs, *own)
+                    yield replace(
+                        place, needs=needs, convention=convention.place, under=(change,)
+                    )
 
 
 def _moved(edits: Sequence[type[Edit]]) -> Iterator[tuple[type[Edit], ...]]:

@@ -10,41 +10,38 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.simulation import Edit
+from lookahead_ref.conformance.bugs.simulation import Edit, rewritten
+from lookahead_ref.conformance.edits import grammar
 from lookahead_ref.conformance.edits.grammar import (
     CLAUSES,
     OF_LOOKAHEAD,
+    OF_PROGRAM,
     OF_RULES,
     OWN,
     Place,
     Said,
-    scaled,
-    zeros,
 )
 from lookahead_ref.conformance.edits.operators import every_edit
+from lookahead_ref.conformance.edits.words import UNSAID
 
 
 @lru_cache(maxsize=64)
 def edits_of(place: Place) -> tuple[type[Edit], ...]:
     """Return the edits of a place, the plainest first."""
     tree, found, seen = _tree(place), [], set()
-    for number, (rank, says) in enumerate(every_edit(tree, place)):
+    if place.same:  # as it stands it is right
+        seen.add(_contents(compile(ast.Module([tree], []), "<edited>", "exec")))
+    for number, said in enumerate(every_edit(tree, place)):
         try:
-            code = compile(_module(tree), "<edited>", "exec")
+            code = compile(ast.Module([tree], []), "<edited>", "exec")
         except (SyntaxError, ValueError, TypeError):
             continue
         key = _contents(code)
         if key in seen or not OWN.isdisjoint(_names(code.co_consts[0])):
             continue
         seen.add(key)
-        found += [
-            _edit(place, number, (rank, says), code, onto) for onto in _targets(place)
-        ]
+        found += [_edit(place, number, said, code, onto) for onto in _targets(place)]
     return tuple(sorted(found, key=lambda each: each.rank))
-
-
-def _filled(text: str, constant: float | None) -> str:
-    return text if constant is None else re.sub(r"\bC\b", f"{constant:.6g}", text)
 
 
 def _names(code: Any) -> Iterator[str]:
@@ -53,13 +50,6 @@ def _names(code: Any) -> Iterator[str]:
     for const in code.co_consts:
         if hasattr(const, "co_code"):
             yield from _names(const)
-
-
-def _namespace(place: Place) -> dict[str, Any]:
-    """Return what an edited function finds outside of itself."""
-    found = dict(vars(inspect.getmodule(place.function)))
-    found |= {"zeros": zeros, "scaled": scaled, "at": oracle.at}
-    return found | {"interpolate": oracle.interpolate, "mean": oracle.mean}
 
 
 def _contents(code: Any) -> object:
@@ -72,22 +62,24 @@ def _targets(place: Place) -> list[tuple[type[Any], ...]]:
     """Say whether it is wrong in the inner optimizer, in the outer one, or in both."""
     if place.beneath != OF_RULES:
         return [place.beneath]
+    if place.under:
+        return [OF_RULES[:1]]
     return [OF_RULES, OF_RULES[:1], OF_RULES[1:]]
 
 
 def _tree(place: Place) -> ast.FunctionDef:
     source = textwrap.dedent(inspect.getsource(place.function))
-    (tree,) = ast.parse(source).body
+    (tree,) = ast.parse(rewritten(source, place.under)).body
+    if place.same:
+        text = ast.unparse(tree)
+        assert place.same[0] in text
+        (tree,) = ast.parse(text.replace(*place.same)).body
     assert isinstance(tree, ast.FunctionDef)
     tree.returns = None
     for each in ast.walk(tree):
         if isinstance(each, ast.arg):
             each.annotation = None
     return tree
-
-
-def _module(tree: ast.FunctionDef) -> ast.Module:
-    return ast.Module([tree], [])
 
 
 def _edit(
@@ -98,65 +90,74 @@ def _edit(
     onto: tuple[type[Any], ...],
     constant: float | None = None,
 ) -> type[Edit]:
-    rank, says = said
-    namespace = _namespace(place) | {"C": 1.0 if constant is None else constant}
-    exec(code, namespace)
-    name = place.function.__name__
-    function = namespace[name]
-    parts = {}
-    for base in onto or OF_LOOKAHEAD:
-        origin: Any = (
-            next(
-                each for each in base.__mro__ if place.title.startswith(f"{each.__name__}.")
-            )
-            if place.is_method
-            else (oracle.OracleInner if onto else oracle.OracleLookahead)
-        )
-        if place.is_method:
-            own = {name: function}
-        elif onto:
-            rules = {
-                each: (function if rule is place.function else rule, slots)
-                for each, (rule, slots) in oracle.RULES.items()
-            }
-            own = {"rules": rules}
-        else:
-            own = {}
-            for method in place.uses:
-                original = getattr(oracle.OracleLookahead, method)
-                within = {**vars(oracle), name: function}
-                own[method] = type(original)(original.__code__, within, method)
-        parts[base] = type(origin.__name__, (origin,), own)
+    # What an edited function finds outside of itself, the constant among it.
+    within = {**vars(oracle), **vars(inspect.getmodule(place.function)), **vars(grammar)}
+    within["C"] = 1.0 if constant is None else constant
+    exec(code, within)
+    function = within[place.function.__name__]
+    has_constant = constant is None and "C" in _names(code.co_consts[0])
     where = " of the outer optimizer" if onto == OF_RULES[1:] else ""
-    needs = place.needs
+    words = said[1] if UNSAID not in said[1] else "does one line in another way"
+    attributes = {
+        "clause": _clause(place, words),
+        "place": place.convention or f"edit of {place.title}",
+        "says": _filled(f"{words}, in {place.words}{where}", constant),
+        **_needs(place, onto),
+        "parts": {base: _part(place, base, function) for base in onto or OF_LOOKAHEAD},
+        "rank": said[0] + 3 * (words != said[1]),
+        "title": place.title,
+        "changed": staticmethod(
+            lambda: [_filled(each, constant) for each in changed(place, number)]
+        ),
+        "narrow": "single" in _names(code.co_consts[0]),
+    }
+    if has_constant:
+        fitted = partial(_edit, place, number, said, code, onto)
+        attributes["fitted"] = staticmethod(fitted)
+    return type("Edit", (Edit,), attributes)
+
+
+def _filled(text: str, constant: float | None) -> str:
+    return text if constant is None else re.sub(r"\bC\b", f"{constant:.6g}", text)
+
+
+def _clause(place: Place, says: str) -> str:
+    if place.beneath == OF_PROGRAM and place.clause == "LA-9" and "uses" not in says:
+        return "LA-10"
+    found = (clause for word, clause in CLAUSES.items() if word in says)
+    return next(found, place.clause) if place.beneath == OF_LOOKAHEAD else place.clause
+
+
+def _needs(place: Place, onto: tuple[type[Any], ...]) -> dict[str, tuple[str, ...]]:
+    """Return what a case must have for it to show."""
     if onto == OF_RULES[1:]:
-        needs = ("outer", *(f"outer-{each}" for each in place.needs))
-    both = onto == OF_RULES and bool(place.needs)
-    return type(
-        "Edit",
-        (Edit,),
-        {
-            "clause": next(
-                (clause for word, clause in CLAUSES.items() if word in says),
-                place.clause,
-            )
-            if place.beneath == OF_LOOKAHEAD
-            else place.clause,
-            "place": f"edit of {place.title}",
-            "says": _filled(f"{says}, in {place.words}{where}", constant),
-            "needs": () if both else needs,
-            "either": place.needs if both else (),
-            "parts": parts,
-            "rank": rank,
-            "title": place.title,
-            "changed": staticmethod(
-                lambda: [_filled(each, constant) for each in changed(place, number)]
-            ),
-            "fitted": staticmethod(partial(_edit, place, number, said, code, onto))
-            if constant is None and "C" in _names(code.co_consts[0])
-            else None,
-        },
-    )
+        return {"needs": ("outer", *(f"outer-{each}" for each in place.needs))}
+    return {"either" if onto == OF_RULES else "needs": place.needs}
+
+
+def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
+    """Make the class with the edited function that goes beneath a simulated one."""
+    name, own = place.function.__name__, {}
+    origin: Any = oracle.OracleInner if place.beneath else oracle.OracleLookahead
+    if place.is_method:
+        # A convention's own method stands for one of the oracle.
+        within = place.title.partition(".")[0]
+        within = "Oracle" if place.convention and not place.under else within
+        origin = next(
+            each
+            for each in base.__mro__
+            if each.__name__.startswith(within) and name in vars(each)
+        )
+        own = {name: function}
+    elif place.beneath:
+        rules = oracle.RULES.items()
+        changed = {n: (function if r is place.function else r, s) for n, (r, s) in rules}
+        own = {"rules": changed}
+    for method in place.uses:
+        original = getattr(oracle.OracleLookahead, method)
+        within_it = {**vars(oracle), name: function}
+        own[method] = type(original)(original.__code__, within_it, method)
+    return type(origin.__name__, (origin,), own)
 
 
 def changed(place: Place, number: int) -> list[str]:

@@ -1,9 +1,16 @@
 """Which functions of the oracle are edited, and what may stand for what in them."""
 
-from dataclasses import dataclass
+import ast
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
 from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs.conventions import RateInVelocity
 from lookahead_ref.conformance.bugs.simulation import (
     Outer,
     SimulatedInner,
@@ -26,6 +33,10 @@ class Place:
     beneath: tuple[type[Any], ...] = ()  # the simulated classes; () for a helper
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()  # of a helper: the methods of a Lookahead that call it
+    # What is written in another way that does the same: what for what.
+    same: tuple[str, str] | None = None
+    convention: str = ""  # the place of the convention that it belongs to
+    under: tuple[str, ...] = ()  # the changes that this makes
 
     @property
     def title(self) -> str:
@@ -45,10 +56,10 @@ _INNER, _LOOKAHEAD, _WORKERS = (
     oracle.OracleLookahead,
     oracle.OracleWorkers,
 )
-PLACES = (
+PLACES: tuple[Place, ...] = (
     Place(_LOOKAHEAD.synchronize, "LA-5", "a synchronization", OF_LOOKAHEAD),
-    Place(_LOOKAHEAD.advance, "LA-3", "counting the steps", OF_LOOKAHEAD),
-    Place(_LOOKAHEAD.step, "LA-4", "a step", OF_LOOKAHEAD),
+    Place(_LOOKAHEAD.advance, "LA-3", "each step", OF_LOOKAHEAD),
+    Place(_LOOKAHEAD.step, "LA-4", "a step as a whole", OF_LOOKAHEAD),
     Place(_LOOKAHEAD.__init__, "LA-1", "the start", OF_LOOKAHEAD),
     Place(_LOOKAHEAD.outer_step, "OU-2", "the outer step", OF_LOOKAHEAD, ("outer",)),
     Place(
@@ -74,83 +85,71 @@ PLACES = (
     Place(SimulatedProgram.evaluate, "LA-9", "an evaluation", OF_PROGRAM, ("evaluate",)),
     Place(SimulatedProgram.loaded, "LA-24", "loading a state", OF_PROGRAM, ("save",)),
     Place(oracle.interpolate, "LA-5", "interpolation", uses=("synchronize",)),
-)
-
-# What may stand for what: the source of each, and its name in a sentence.
-
-_HYPERPARAMETERS = ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
-_SLOTS = ("first_moment", "second_moment")
-_WITHIN = "getattr(self.inner, 'phi', self.phi)"
-WORDS = {
-    "theta": "the fast weights",
-    "self.phi": "phi",
-    _WITHIN: "phi of the Lookahead within",
-    "self.before": "the fast weights from before the step",
-    "self.initial": "the initial weights",
-    "self.slots": "the slots",
-    "self.anchor": "the slots of the last synchronization",
-    "self.cycle_step": "the count of steps since a synchronization",
-    "self.syncs": "the count of synchronizations",
-    "self.calls": "the count of steps",
-    "self.clock": "the clock of the learning rate",
-    "self.innermost.clock": "the clock of the learning rate",
-    "self.count[i]": "the parameter's count",
-    "self.innermost.count": "the counts of the parameters",
-    "t": "the count",
-    "h['beta1']": "beta1",
-    "h['beta2']": "beta2",
-    "h['momentum']": "momentum",
-    **{f"self.h[{name!r}]": name.replace("_", " ") for name in _HYPERPARAMETERS},
-    "h['epsilon']": "epsilon",
-    "gamma": "the learning rate",
-    "self.k": "k",
-    "C": "C",
-    "len(theta)": "the number of parameters",
-    "len(self.workers)": "the number of workers",
-    "minus(self.phi, theta)": "the pseudo-gradient",
-    "self.pseudo_gradient(theta)": "the pseudo-gradient",
-}
-_ALPHA = "at(self.alpha, self.syncs)"
-CLAUSES = {
-    "the clock of the learning rate": "LA-14",
-    "the count of synchronizations": "LA-16",
-    "alpha's schedule": "LA-16",
-    "the counts of the parameters": "LA-15",
-    "the slots": "LA-13",
-    "the outer": "OU-5",
-}
-"""What an edit of a Lookahead says, and the clause that it breaks then."""
-NEW = {
-    "zeros(theta)": "zeros",
-    "self.initial": "the initial weights",
-    f"interpolate(self.phi, theta, {_ALPHA})": "phi + alpha (theta - phi)",
-    f"interpolate(theta, self.phi, {_ALPHA})": "theta + alpha (phi - theta)",
-}
-_TENSORS = ("theta", "self.phi", "self.before", "self.initial")
-KINDS: tuple[tuple[str, ...], ...] = (
-    (*_TENSORS, *NEW, _WITHIN),
-    ("self.slots", "self.anchor"),
-    ("self.cycle_step", "self.syncs", "self.calls", "self.innermost.clock"),
-    ("self.cycle_step", "self.clock", "self.count[i]", "self.count[0]", "max(self.count)"),
-    ("h['beta1']", "h['beta2']"),
-    ("rest1", "rest2"),
-    ("bias1", "bias2"),
-    ("h['momentum']", "h['epsilon']"),
-    ("m", "v", "g", "s"),
-    ("x", "g", "direction"),
-    ("'l2'", "'decoupled'", "'none'"),
-    ("'reset'", "'interpolate'", "'maintain'"),
-)
-NUMBERS = {
-    "LA": ("self.k", "alpha", "1 - alpha", "len(theta)", "self.syncs", "-1", "2"),
-    "OU": ("self.k", "len(theta)", "self.alpha[0]", "-1", "2"),
-    "IN": (
-        *("h['momentum']", "1 - h['momentum']", "h['beta1']", "1 - h['beta1']"),
-        *("1 - h['beta2']", "gamma", "t", "-1", "2"),
+    Place(
+        *(RateInVelocity.element, "IN-12", "the update of an element", OF_RULES),
+        ("velocity",),
+        convention="velocity",
     ),
-    "WO": ("len(self.workers)", "-1"),
+)
+_SAME = {
+    "OracleLookahead.advance": ("self.cycle_step == self.k", "self.cycle_step >= self.k"),
+    "OracleInner.element": (
+        "direction = direction + self.h['weight_decay'] * x",
+        "x = x - gamma * self.h['weight_decay'] * x",
+    ),
+    "OracleWorkers.synchronize": (
+        "found = self.averaged([minus(worker.phi, x) for worker, x in each])",
+        """first, *others = [minus(worker.phi, x) for worker, x in each]
+    found = first
+    for n, other in enumerate(others, 2):
+        found = interpolate(found, other, 1 / n)""",
+    ),
+    "adam": (
+        "m / bias1 / (sqrt(v / bias2) + h['epsilon'])",
+        "m * (sqrt(bias2) / bias1) / (sqrt(v) + h['epsilon'] * sqrt(bias2))",
+    ),
+    "interpolate": ("s + alpha * (f - s)", "(1 - alpha) * s + alpha * f"),
 }
-_BY_TENSOR = f"interpolate([a], [b], {_ALPHA[:-1]} + i))[0]"
+"""Title to other ways of writing a function, in which others make their mistakes."""
+PLACES += tuple(
+    replace(place, same=_SAME[place.title]) for place in PLACES if place.title in _SAME
+)
+
+_TABLES = tomllib.loads(
+    files(__package__).joinpath("vocabulary.toml").read_text(encoding="utf-8")
+)
+KINDS: list[list[str]] = _TABLES["kinds"]
+NUMBERS: dict[str, list[str]] = _TABLES["numbers"]
+WORDS: dict[str, str] = _TABLES["expressions"] | {
+    f"{of}h[{name!r}]": name.replace("_", " ")
+    for name in ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
+    for of in ("", "self.")
+}
+CLAUSES: dict[str, str] = _TABLES["clauses"]
+
+
+def _added(kind: str) -> dict[str, str]:
+    """Return the statements that may be added, each with what it does."""
+    return {
+        ast.unparse(ast.parse(text.replace("RULE", rule))): words.replace("RULE", rule)
+        for text, words in _TABLES["added"][kind].items()
+        for rule in oracle.RULES
+    }
+
+
+STATEMENTS = {
+    SimulatedLookahead: _added("lookahead"),
+    SimulatedInner: _added("inner"),
+    SimulatedWorkers: _added("workers"),
+}
+DOES: dict[str, str] = {
+    text: words
+    for some in (*STATEMENTS.values(), _TABLES["statements"])
+    for text, words in some.items()
+    if words
+}
+"""What statements do, where more is to be said than their expressions say."""
+_BY_TENSOR = "interpolate([a], [b], at(self.alpha, self.syncs + i))[0]"
 VARIANTS = {
     "OracleLookahead.synchronize": {
         "raises the clock of alpha's schedule once a parameter": (
@@ -164,85 +163,23 @@ VARIANTS = {
 }
 # What is defined in some functions only; where it is not, there is nothing to edit.
 OWN = {
-    *(
-        "theta",
-        "grads",
-        "thetas",
-        "gamma",
-        "direction",
-        "found",
-        "x",
-        "g",
-        "m",
-        "v",
-        "s",
-        "t",
-    ),
-    *("rest1", "rest2", "bias1", "bias2"),
+    *("theta", "grads", "thetas", "gamma", "direction", "found", "x", "g", "m", "v", "s"),
+    *("t", "rest1", "rest2", "bias1", "bias2"),
 }
 RETURN_NUMBERS = {"interpolate", "minus", "at", "sqrt", "update", "mean", "total"}
 SCALED = {
     *("alpha", "gamma", "g", "x", "m", "v", "s", "theta", "found", "direction"),
     *("self.phi", "self.slots", "self.anchor", "rest1", "rest2", "bias1", "bias2"),
 }
-_STALE = (
-    "grads = self.latest = [old if g is None else g "
-    "for old, g in zip(vars(self).get('latest', grads), grads)]"
-)
-UNASKED = {
-    f"if inner['rule'] == '{rule}' and self.decay_kind == 'none':\n"
-    f"    self.h['weight_decay'], self.decay_kind = (C, '{kind}')": (
-        f"decay the weights by C ({kind}) though {rule} was to have no weight decay"
-    )
-    for kind in ("decoupled", "l2")
-    for rule in oracle.RULES
+LATE = {"alpha", "gamma", "grads", "theta", "found", "self.phi", "self.slots"}
+"""What may be that of the time before."""
+BESIDES = {
+    f"self.cycle_step {sign} self.k": "getattr(self.inner, 'synchronized', True)"
+    for sign in ("==", ">=")
 }
-STATEMENTS = {
-    SimulatedLookahead: (
-        *("self.cycle_step = 0", "self.cycle_step = 1", "self.cycle_step = -1"),
-        *("self.cycle_step += 1", "self.syncs = 0", "self.syncs += 1"),
-        *("self.innermost.clock = 0", "self.innermost.clock += 1"),
-        *("self.innermost.clock = self.syncs", "self.innermost.clock = self.calls"),
-        "self.innermost.count = [0] * len(theta)",
-        "self.innermost.count = [n + 1 for n in self.innermost.count]",
-        *(f"self.phi = {new}" for new in (*_TENSORS[:1], *_TENSORS[2:], *NEW)),
-        *(f"theta = {new}" for new in (*_TENSORS[1:], *NEW)),
-        "self.slots = {name: zeros(tensors) for name, tensors in self.slots.items()}",
-        *("self.slots = self.anchor", "self.anchor = self.slots"),
-        "self.anchor = {name: zeros(tensors) for name, tensors in self.slots.items()}",
-        *("self.outer.restart(theta)", "self.outer.clock = 0", "self.outer.clock += 1"),
-        *("self.innermost.restart(theta)", "self.inner.follow(self.phi)"),
-        "grads = [None if g is None else [0 * x for x in g] for g in grads]",
-        "self.alpha = self.alpha[:1]",
-    ),
-    SimulatedInner: (
-        *("self.clock = 0", "self.clock += 1", "self.clock -= 1"),
-        *("self.count = [n + 1 for n in self.count]", "self.count = [0] * len(theta)"),
-        "self.count = [max(self.count)] * len(theta)",
-        "self.learning_rate = self.learning_rate[:1]",
-        "self.rule = self.rules['nesterov'][0]",
-        "self.rule = self.rules['heavy-ball'][0]",
-        *UNASKED,
-        *(f"self.h[{name!r}] = C" for name in _HYPERPARAMETERS),
-        "self.decay_kind = 'l2'",
-        "self.decay_kind = 'decoupled'",
-        "self.decay_kind = 'none'",
-        "grads = [[0.0] * len(x) if g is None else g for x, g in zip(theta, grads)]",
-        _STALE,
-        *(
-            f"self.slots = {{n: zeros(x) if n == {name!r} else x "
-            "for n, x in self.slots.items()}"
-            for name in _SLOTS
-        ),
-    ),
-    SimulatedWorkers: (
-        "for each in workers: each.inner = workers[0].inner",
-        "for each in workers: each.outer = workers[0].outer",
-        "for each in self.workers[1:]: each.slots = self.workers[0].slots",
-        "thetas = [thetas[0] for _ in thetas]",
-        "thetas = [mean(thetas) for _ in thetas]",
-    ),
-}
+"""A condition, and what may be asked besides."""
+DEFAULTS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+"""What frameworks take for a hyperparameter that is not given."""
 
 
 def zeros(tensors: oracle.Tensors) -> oracle.Tensors:
@@ -252,8 +189,33 @@ def zeros(tensors: oracle.Tensors) -> oracle.Tensors:
 
 def scaled(value: Any, by: Any) -> Any:
     """Multiply a number, tensors, or slots."""
+    return mapped(lambda x: x * by, value)
+
+
+def single(value: Any) -> Any:
+    """Round a number, tensors, slots or hyperparameters to float32."""
+    return mapped(lambda x: float(np.float32(x)), value)
+
+
+def mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """Call a function with a number, or with each of tensors, slots or hyperparameters."""
     if isinstance(value, dict):
-        return {name: scaled(each, by) for name, each in value.items()}
+        return {name: mapped(function, each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [scaled(each, by) for each in value]
-    return value and value * by
+        return [mapped(function, each) for each in value]
+    return value and function(value)
+
+
+def decayed(level: Any, tensors: oracle.Tensors) -> Any:
+    """Decay weights as the inner optimizer's step would."""
+    inner = level.innermost
+    rate = oracle.at(inner.learning_rate, inner.clock)
+    return scaled(tensors, 1 - rate * inner.h.get("weight_decay", 0.0))
+
+
+def late(holder: Any, name: str, value: Any) -> Any:
+    """Return a value of the time before; the first time, this one."""
+    kept = vars(holder).setdefault("late", {})
+    before = kept.get(name, value)
+    kept[name] = value
+    return before

@@ -2,23 +2,26 @@
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.simulation import SimulatedLookahead, SimulatedProgram
 from lookahead_ref.conformance.edits.grammar import (
+    BESIDES,
     KINDS,
-    NEW,
+    LATE,
     NUMBERS,
     RETURN_NUMBERS,
     SCALED,
     STATEMENTS,
-    UNASKED,
     VARIANTS,
-    WORDS,
     Place,
     Said,
 )
+from lookahead_ref.conformance.edits.words import does, said, told
+
+_Other = Iterator[tuple[ast.expr | str, Said]]
 
 
 def _parsed(node: str | ast.expr) -> ast.expr:
@@ -27,22 +30,8 @@ def _parsed(node: str | ast.expr) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
-def _told(node: ast.AST | str) -> str:
-    """Put an expression into words or, failing these, quote it."""
-    text = node if isinstance(node, str) else ast.unparse(node)
-    text = text.replace("outermost.", "self.")
-    return (WORDS | NEW).get(text, f"`{text}`")
-
-
-def _does(statement: ast.stmt) -> str:
-    """Put what a statement does into words, without its subject."""
-    if (text := ast.unparse(statement)) in UNASKED:
-        return UNASKED[text]
-    if isinstance(statement, ast.AugAssign):
-        return f"raise {_told(statement.target)}"
-    if isinstance(statement, ast.Assign):
-        return f"set {_told(statement.targets[0])} to {_told(statement.value)}"
-    return f"do `{_first(statement)}`"
+def _statement(text: str) -> ast.stmt:
+    return ast.parse(text).body[0]
 
 
 def _expressions(tree: ast.FunctionDef) -> list[tuple[Any, str, int | None, ast.expr]]:
@@ -71,51 +60,121 @@ def _put(parent: Any, field: str, index: int | None, node: Any) -> None:
         getattr(parent, field)[index] = node
 
 
-def _others(node: ast.expr, numbers: Sequence[str]) -> Iterator[tuple[ast.expr, Said]]:
-    """Yield what may stand in the place of an expression."""
-    text = ast.unparse(node)
-    for kind in KINDS:
-        if (general := text.replace("outermost.", "self.")) in kind:
-            for other in kind:
-                if other != general:
-                    other = (
-                        other.replace("self.", "outermost.") if general != text else other
-                    )
-                    new = _parsed(other)
-                    yield new, (0, f"uses {_told(other)} where {_told(text)} is due")
+# What may stand in the place of an expression.
+
+
+def _others(node: ast.expr, numbers: Sequence[str]) -> _Other:
+    yield from _of_its_kind(node)
     if isinstance(node, ast.BinOp):
-        for kept, lost in ((node.left, node.right), (node.right, node.left)):
-            yield kept, (0, f"leaves {_told(lost)} out of {_told(node)}")
-        turned = _parsed(ast.BinOp(node.right, node.op, node.left))
-        if isinstance(node.op, (ast.Sub, ast.Div, ast.Pow)):
-            yield turned, (0, f"has {_told(turned)} for {_told(node)}")
-        signs: dict[type, ast.operator] = {ast.Add: ast.Sub(), ast.Sub: ast.Add()}
-        if type(node.op) in signs:
-            other_sign = _parsed(ast.BinOp(node.left, signs[type(node.op)], node.right))
-            yield other_sign, (0, f"has {_told(other_sign)} for {_told(node)}")
+        yield from _of_operands(node)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        yield from _of_arguments(node, node.func.id)
     if isinstance(node, ast.Compare):
-        for operator in (ast.GtE(), ast.Gt(), ast.NotEq()):
-            if type(operator) is not type(node.ops[0]):
-                new = _parsed(ast.Compare(node.left, [operator], node.comparators))
-                yield new, (1, f"asks whether {_told(new)}")
-    if _is_number(node) or text in ("self.k", "self.syncs", "self.cycle_step", "t"):
+        yield from _of_a_comparison(node)
+    yield from _of_a_count(node)
+    yield from _of_another_size(node, numbers)
+
+
+def _of_its_kind(node: ast.expr) -> _Other:
+    text = ast.unparse(node)
+    general = text.replace("outermost.", "self.")
+    for kind in KINDS:
+        for other in kind if general in kind else ():
+            other = other.lstrip("=")
+            if other != general:
+                new = other.replace("self.", "outermost.") if general != text else other
+                yield new, (0, f"uses {told(other)} instead of {told(text)}")
+
+
+def _of_operands(node: ast.BinOp) -> _Other:
+    left, right = node.left, node.right
+    for kept, lost in ((left, right), (right, left)):
+        yield kept, (0, f"leaves {told(lost)} out of {told(node)}")
+    turned = isinstance(node.op, (ast.Sub, ast.Div, ast.Pow))
+    others: dict[type, tuple[ast.operator, ...]] = {
+        ast.Add: (ast.Sub(),),
+        ast.Sub: (ast.Add(),),
+        ast.Mult: (ast.Div(),),
+        ast.Div: (ast.Mult(),),
+        ast.Pow: (ast.Mult(),),
+    }
+    new = [ast.BinOp(right, node.op, left)] if turned else []
+    new += [ast.BinOp(left, op, right) for op in others.get(type(node.op), ())]
+    for each in map(_parsed, new):
+        yield each, (0, f"has {told(each)} instead of {told(node)}")
+    if isinstance(node.op, ast.Add):
+        larger = f"max({ast.unparse(left)}, {ast.unparse(right)})"
+        yield larger, (1, f"takes {told(larger)} instead of their sum")
+    for one, other, turn in ((left, right, False), (right, left, True)):
+        if isinstance(one, ast.Call) and ast.unparse(one.func) == "sqrt":
+            both = (other, one.args[0]) if turn else (one.args[0], other)
+            inside = f"sqrt({ast.unparse(ast.BinOp(both[0], node.op, both[1]))})"
+            yield inside, (0, f"has {told(inside)} instead of {told(node)}")
+
+
+def _of_arguments(node: ast.Call, name: str) -> _Other:
+    if name in ("min", "max"):
+        for kept in node.args:
+            yield kept, (0, f"takes {told(kept)} instead of {told(node)}")
+    if name == "sqrt":
+        yield node.args[0], (0, f"leaves the root out of {told(node)}")
+        if isinstance(each := node.args[0], ast.BinOp):
+            root = [f"sqrt({ast.unparse(side)})" for side in (each.left, each.right)]
+            for left, right in ((root[0], each.right), (each.left, root[1])):
+                outside = ast.BinOp(_parsed(left), each.op, _parsed(right))
+                yield outside, (0, f"has {told(_parsed(outside))} instead of {told(node)}")
+    if name == "at":
+        table, clock = map(ast.unparse, node.args)
+        wrapped = f"{table}[{clock} % len({table})]"
+        yield wrapped, (1, f"begins the table of {told(node)} again at its end")
+        for index in ("0", "-1"):
+            which = "last" if index == "-1" else "first"
+            yield (
+                f"{table}[{index}]",
+                (0, f"takes the {which} entry instead of {told(node)}"),
+            )
+    if name == "interpolate":
+        turned = ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], [])
+        yield turned, (0, f"has {told(_parsed(turned))} instead of {told(node)}")
+
+
+def _of_a_comparison(node: ast.Compare) -> _Other:
+    for operator in (ast.GtE(), ast.Gt(), ast.NotEq()):
+        if type(operator) is not type(node.ops[0]):
+            new = _parsed(ast.Compare(node.left, [operator], node.comparators))
+            yield new, (1, f"asks whether {told(new)}")
+    if more := BESIDES.get(ast.unparse(node)):
+        new = _parsed(f"{ast.unparse(node)} and {more}")
+        yield new, (1, f"asks whether {told(new)}")
+
+
+_COUNTS = ("self.k", "self.syncs", "self.cycle_step", "self.clock", "inner.clock", "t")
+
+
+def _of_a_count(node: ast.expr) -> _Other:
+    text = ast.unparse(node)
+    is_number = isinstance(node, ast.Constant) and type(node.value) is int
+    if is_number or text in _COUNTS:
         for sign, word in (("+", "one more than"), ("-", "one less than")):
-            new = _parsed(f"({text}) {sign} 1")
-            yield new, (1 + _is_number(node), f"uses {word} {_told(text)}")
-        if text == "self.k":
-            new = _parsed("-(-self.k // len(self.phi))")
-            yield new, (1, "counts a step for each parameter: divides k by their number")
-    if _scales(node):
-        for number in (*numbers, "C"):
-            told = f"{_told(text)} by {_told(number)}"
-            yield _parsed(f"scaled({text}, {number})"), (2, f"multiplies {told}")
-            if number not in ("-1", "C"):
-                new = _parsed(f"scaled({text}, 1 / ({number}))")
-                yield new, (2, f"divides {told}")
+            yield f"({text}) {sign} 1", (1 + is_number, f"uses {word} {told(text)}")
+    if text == "self.k":
+        per_parameter = "counts a step for each parameter: divides k by their number"
+        yield "-(-self.k // len(self.phi))", (1, per_parameter)
 
 
-def _is_number(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and type(node.value) is int
+def _of_another_size(node: ast.expr, numbers: Sequence[str]) -> _Other:
+    text = ast.unparse(node)
+    if text in LATE:
+        yield f"late(self, {text!r}, {text})", (2, f"uses {told(text)} of the time before")
+    if not _scales(node):
+        return
+    yield f"single({text})", (1, f"rounds {told(node)} to float32")
+    plain = text in SCALED or isinstance(node, ast.Call)
+    for number in (*(numbers if plain else ()), "-1", "C"):
+        by = f"{told(node)} by {told(number)}"
+        yield f"scaled({text}, {number})", (2, f"multiplies {by}")
+        if number not in ("-1", "C"):
+            yield f"scaled({text}, 1 / ({number}))", (2, f"divides {by}")
 
 
 def _scales(node: ast.expr) -> bool:
@@ -127,95 +186,47 @@ def _scales(node: ast.expr) -> bool:
     return ast.unparse(node) in SCALED
 
 
-def _blocks(tree: ast.FunctionDef) -> list[list[ast.stmt]]:
-    return [
-        block
-        for node in ast.walk(tree)
-        for block in (getattr(node, "body", None), getattr(node, "orelse", None))
-        if isinstance(block, list) and block and isinstance(block[0], ast.stmt)
-    ]
-
-
-def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Said]:
-    """Leave statements out, swap them, move them into a loop or a block, add some."""
-    blocks = _blocks(tree)
-    for block in blocks:
-        before = list(block)
-        for i, each in enumerate(before):
-            if isinstance(each, (ast.FunctionDef, ast.Expr)) and i == 0:
-                continue
-            if not isinstance(each, (ast.Return, ast.FunctionDef)):
-                block[i] = ast.parse("pass").body[0]
-                yield 0, f"does not {_does(each)}"
-                block[:] = before
-            if i + 1 < len(before) and not isinstance(before[i + 1], ast.Return):
-                block[i : i + 2] = before[i + 1], each
-                yield 1, f"does `{_first(before[i + 1])}` before `{_first(each)}`"
-                block[:] = before
-    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
-        outside = next((b for b in blocks if loop in b), None)
-        if outside is None or loop.body is outside:
-            continue
-        before, inside = list(outside), list(loop.body)
-        end = before.index(loop)
-        for start in range(end):
-            for stop in (start + 1, start + 2):
-                moved = before[start:stop]
-                if stop > end or any(isinstance(s, ast.Expr) for s in moved):
-                    continue
-                outside[:] = before[:start] + before[stop:]
-                loop.body[:] = [*moved, *inside]
-                told = " and ".join(_does(each) for each in moved)
-                each_one = ast.unparse(loop.target).rpartition(" ")[2].strip("()")
-                of = {"worker": "worker"}.get(each_one, "parameter")
-                yield 1, f"does this once for each {of}: {told}"
-                outside[:], loop.body[:] = before, inside
-    for block in blocks:
-        for i, each in enumerate(list(block)):
-            if isinstance(each, ast.Assign) and isinstance(
-                each.targets[0], (ast.Name, ast.Attribute)
-            ):
-                target = ast.unparse(each.targets[0])
-                block.insert(i, ast.parse(f"old = {target}").body[0])
-                for parent, field, index, node in _expressions(tree):
-                    if ast.unparse(node) == target and node is not block[i].value:  # type: ignore[attr-defined]
-                        _put(parent, field, index, _parsed("old"))
-                        yield 1, f"uses {_told(target)} from before it is set"
-                        _put(parent, field, index, node)
-                del block[i]
-    for text in added:
-        (new,) = ast.parse(text).body
-        for block in blocks:
-            before = list(block)
-            last = len(block) - isinstance(block[-1], ast.Return)
-            first = isinstance(block[0], ast.Expr) and block is tree.body
-            for place in sorted({int(first), last}):
-                block.insert(place, new)
-                yield 1 + len(text) // 40, _said(_does(new))
-                block[:] = before
-
-
-def _said(words: str) -> str:
-    verb, _, rest = words.partition(" ")
-    return f"{verb}{'es' if verb == 'do' else 's'} {rest}"
-
-
-def _first(statement: ast.stmt) -> str:
-    return ast.unparse(statement).splitlines()[0]
-
-
 def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator[Said]:
-    for parent, field, index, node in _expressions(tree):
-        for new, said in _others(node, numbers):
-            _put(parent, field, index, new)
-            yield said
+    everything = _expressions(tree)
+    for parent, field, index, node in everything:
+        for new, said_of_it in _others(node, numbers):
+            _put(parent, field, index, _parsed(new))
+            yield said_of_it
             _put(parent, field, index, node)
         if isinstance(parent, ast.If) and field == "test":
-            for value in (True, False):
-                _put(parent, field, index, _parsed(str(value)))
-                told = "whether or not" if value else "never, even if"
-                yield 1, f"does `{_first(parent.body[0])}` {told} {_told(node)}"
+            for value in ("True", "False"):
+                _put(parent, field, index, _parsed(value))
+                how = "whether or not" if value == "True" else "never, even if"
+                yield 1, f"{said(does(parent.body[0]))} {how} {told(node)}"
                 _put(parent, field, index, node)
+        if isinstance(parent, ast.Call) and isinstance(node, ast.ListComp):
+            for part, which in (("[1:]", "first"), ("[:-1]", "last")):
+                _put(parent, field, index, _parsed(f"({ast.unparse(node)}){part}"))
+                yield 1, f"leaves the {which} of them out"
+                _put(parent, field, index, node)
+    # An expression wherever it stands: another of its kind, or both exchanged.
+    texts = [(ast.unparse(each[-1]), each) for each in everything]
+    for kind in KINDS:
+        some = {text for text, _ in texts if text in kind}
+        for one in sorted(some):
+            for other in sorted({each for each in kind if each[0] != "="} - {one}):
+                for swaps in (False, True) if other in some else (False,):
+                    changes = {one: other, other: one} if swaps else {one: other}
+                    places = [(text, *each) for text, each in texts if text in changes]
+                    for text, parent, field, index, _ in places:
+                        _put(parent, field, index, _parsed(changes[text]))
+                    if len(places) > 1:
+                        both = f"{told(one)} and {told(other)}"
+                        yield (
+                            1,
+                            (
+                                f"exchanges {both}"
+                                if swaps
+                                else f"uses {told(other)} instead of {told(one)} throughout"
+                            ),
+                        )
+                    for _, parent, field, index, node in places:
+                        _put(parent, field, index, node)
     counts = [
         each
         for each in ast.walk(tree)
@@ -229,17 +240,98 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
         each.slice = _parsed("i")
 
 
+# What may become of statements.
+
+
+def _blocks(tree: ast.FunctionDef) -> list[list[ast.stmt]]:
+    return [
+        block
+        for node in ast.walk(tree)
+        for block in (getattr(node, "body", None), getattr(node, "orelse", None))
+        if isinstance(block, list) and block and isinstance(block[0], ast.stmt)
+    ]
+
+
+def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Said]:
+    """Leave statements out, move them, also into a loop, use old values, add some."""
+    blocks = _blocks(tree)
+    for block in blocks:
+        before = list(block)
+        for i, each in enumerate(before):
+            if isinstance(each, (ast.FunctionDef, ast.Return)) or (
+                isinstance(each, ast.Expr) and i == 0
+            ):
+                continue
+            block[i] = _statement("pass")
+            yield 0, f"does not {does(each)}"
+            if isinstance(each, ast.Continue):
+                block[i] = _statement("break")
+                yield 0, "ends the loop where it should go on with the next parameter"
+            if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call):
+                block[i] = ast.Expr(each.value)
+                yield 1, f"ignores {told(each.value)}"
+            block[i : i + 1] = each, each
+            yield 1, f"does this twice: {does(each)}"
+            for j in range(len(before) - isinstance(before[-1], ast.Return)):
+                block[:] = before
+                if j not in (i, i - 1) and not (j == 0 and isinstance(before[0], ast.Expr)):
+                    block.insert(j, block.pop(i))
+                    later = "later" if j > i else "earlier"
+                    yield 1, f"does this {later} than it should: {does(each)}"
+            block[:] = before
+    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
+        yield from _into_a_loop(blocks, loop)
+    for block in blocks:
+        for i, each in enumerate(list(block)):
+            if isinstance(each, ast.Assign) and isinstance(
+                each.targets[0], (ast.Name, ast.Attribute)
+            ):
+                target = ast.unparse(each.targets[0])
+                block.insert(i, _statement(f"old = {target}"))
+                for parent, field, index, node in _expressions(tree):
+                    if ast.unparse(node) == target and parent is not block[i]:
+                        _put(parent, field, index, _parsed("old"))
+                        yield 1, f"uses {told(target)} from before it is set"
+                        _put(parent, field, index, node)
+                del block[i]
+    for text in added:
+        new = _statement(text)
+        for block in blocks:
+            before = list(block)
+            last = len(block) - isinstance(block[-1], ast.Return)
+            first = isinstance(block[0], ast.Expr) and block is tree.body
+            for place in sorted({int(first), last}):
+                block.insert(place, new)
+                yield 1 + len(text) // 40, said(does(new))
+                block[:] = before
+
+
+def _into_a_loop(blocks: Sequence[list[ast.stmt]], loop: ast.For) -> Iterator[Said]:
+    outside = next((block for block in blocks if loop in block), None)
+    if outside is None or loop.body is outside:
+        return
+    before, inside = list(outside), list(loop.body)
+    each_one = ast.unparse(loop.target).rpartition(" ")[2].strip("()")
+    of = {"worker": "worker"}.get(each_one, "parameter")
+    ahead = before[: before.index(loop)]
+    for moved in [[each] for each in ahead] + [list(two) for two in pairwise(ahead)]:
+        if not any(isinstance(each, ast.Expr) for each in moved):
+            outside[:] = [each for each in before if each not in moved]
+            loop.body[:] = [*moved, *inside]
+            yield 1, f"does this once for each {of}: {' and '.join(map(does, moved))}"
+            outside[:], loop.body[:] = before, inside
+
+
 def every_edit(tree: ast.FunctionDef, place: Place) -> Iterator[Said]:
     """Do all edits of a function, one after the other."""
     family, _, _ = place.clause.partition("-")
     base = place.beneath[0] if place.beneath else SimulatedLookahead
     level = "outermost." if base is SimulatedProgram else "self."
     own = SimulatedLookahead if base is SimulatedProgram else base
-    added = STATEMENTS[own] if place.is_method else ()
-    added = tuple(text.replace("self.", level) for text in added)
+    added = [each.replace("self.", level) for each in STATEMENTS[own] if place.is_method]
     numbers = NUMBERS[family]
     if place.function is oracle.OracleInner.element:
-        numbers = tuple(each.replace("h[", "self.h[") for each in numbers)
+        numbers = [each.replace("h[", "self.h[") for each in numbers]
     yield from _expression_edits(tree, numbers)
     yield from _variants(tree, place.title)
     yield from _statement_edits(tree, added)

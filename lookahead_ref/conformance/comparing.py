@@ -1,0 +1,139 @@
+"""Whether a program with some bugs does what was observed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs import KNOWN, Bug, simulate
+from lookahead_ref.conformance.bugs.simulation import Edit, IncompatibleError, Watch
+from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
+from lookahead_ref.conformance.vectors import Case, Float64Array
+
+Bugs = frozenset[type[Bug]]
+
+_RANK = {bug: place for place, bug in enumerate(KNOWN)}
+
+# A hypothesis is simulated in binary64, and what it is compared with was computed in
+# another order and perhaps in binary32. A few hundred roundings of the largest value so far
+# is more than correct programs differ by, and far less than any bug does.
+_TOLERANCES = 16
+_ULPS = {"float32": 256 * 2.0**-23, "float64": 256 * 2.0**-52}
+_SMALLEST = {"float32": 2.0**-149, "float64": 2.0**-1074}
+
+
+def rank(bug: type[Bug]) -> int:
+    """Sort those with a name first, the likelier first, and then edits."""
+    return len(KNOWN) + bug.rank if issubclass(bug, Edit) else _RANK[bug]
+
+
+Values = dict[str, tuple[Float64Array, Float64Array]]
+"""Name to the steps after which something is shown, and to an array with a row for each."""
+
+
+class DiffersError(ValueError):
+    """A simulation has left what was observed."""
+
+
+class BrokenError(DiffersError):
+    """An edit cannot run."""
+
+
+def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
+    """Return what is seen of a program with the bugs; None if it leaves the numbers."""
+    try:
+        ordered = sorted(bugs, key=rank)
+        run = simulate(case.data, oracle.Double(), ordered, watch)
+    except DiffersError:
+        raise
+    except IncompatibleError as error:
+        raise DiffersError from error
+    except (ArithmeticError, ValueError):
+        return None
+    except Exception as error:  # an edit may name what is not there
+        if any(issubclass(bug, Edit) for bug in bugs):
+            raise BrokenError from error
+        raise
+
+    def flat(tensors: oracle.Tensors) -> Float64Array:
+        return np.array([value for tensor in tensors for value in tensor], np.float64)
+
+    def trajectory(steps: Sequence[oracle.Step]) -> Trajectory:
+        return Trajectory(
+            [flat(step.fast) for step in steps],
+            [[flat(phi) for phi in step.slow] for step in steps],
+            [{name: flat(slot) for name, slot in step.slots.items()} for step in steps],
+        )
+
+    evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
+    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
+    return _values_of(case, seen)
+
+
+def seen_values(result: Result, *, swapped: bool) -> Values:
+    """Return what was observed, its bytes put right."""
+    found = _values_of(result.case, result.seen or Observation())
+    if not swapped:
+        return found
+    return {name: (steps, each.byteswap()) for name, (steps, each) in found.items()}
+
+
+def _values_of(case: Case, seen: Observation) -> Values:
+    found: dict[str, dict[int, Float64Array]] = {}
+    for suffix, some in shown(case, seen):
+        for name, steps in some.items():
+            found.setdefault(f"{name}{suffix}", {}).update(steps)
+    return {
+        name: (np.array(list(steps)), np.stack(list(steps.values())))
+        for name, steps in found.items()
+        if steps
+    }
+
+
+def slack_of(case: Case, dtype: str) -> Float64Array:
+    """Return the largest tolerance of any quantity, step by step, as a column."""
+    each = case.outcomes[0].quantities.values()
+    tolerances = [expected.tolerance[dtype, "strict"] for expected in each]
+    slack: Float64Array = np.max(tolerances, axis=(0, 2), initial=0.0)
+    return slack[:, np.newaxis]
+
+
+def rows_of(observed: Values) -> dict[tuple[str, int], list[float]]:
+    return {
+        (name, step): row
+        for name, (steps, values) in observed.items()
+        for step, row in zip(steps.tolist(), values.tolist(), strict=True)
+    }
+
+
+def watching(
+    rows: dict[tuple[str, int], list[float]], slack: Float64Array, dtype: str
+) -> Watch:
+    """Stop a simulation at the first step that is not as observed, as `agree` would."""
+    largest: dict[str, float] = {}
+
+    def watch(name: str, step: int, fast: oracle.Tensors) -> None:
+        values = [value for tensor in fast for value in tensor]
+        size = max(largest.get(name, 0.0), *map(abs, values))
+        largest[name] = size
+        allowed = _TOLERANCES * float(slack[step - 1, 0]) + _ULPS[dtype] * size
+        allowed += _SMALLEST[dtype]
+        seen = rows.get((name, step), values)
+        if not all(abs(x - y) <= allowed for x, y in zip(seen, values, strict=True)):
+            raise DiffersError
+
+    return watch
+
+
+def agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> bool:
+    for name in simulated.keys() & observed.keys():
+        (steps, shown), (all_steps, values) = observed[name], simulated[name]
+        # What was large once leaves its rounding errors in all that follows.
+        sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
+        rows = np.searchsorted(all_steps, steps)
+        largest = np.maximum.accumulate(sizes)[rows]
+        allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest
+        with np.errstate(invalid="ignore"):
+            if not np.all(np.abs(shown - values[rows]) <= allowed):
+                return False
+    return True

@@ -1,0 +1,92 @@
+"""An edit in words: expressions and statements of the oracle as a sentence has them."""
+
+import ast
+
+from lookahead_ref.conformance.edits.grammar import DOES, WORDS
+
+UNSAID = "\0"
+"""Stands for code that has no words; the diff shows it."""
+
+_SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^"}
+_IS = {
+    ast.Eq: "is",
+    ast.NotEq: "is not",
+    ast.Gt: "is more than",
+    ast.GtE: "is at least",
+    ast.Lt: "is less than",
+}
+_CALLS = {
+    "at": "{0} at {1}",
+    "interpolate": "{0} + {2} ({1} - {0})",
+    "late": "{2} of the time before",
+    "max": "the larger of {0} and {1}",
+    "mean": "the mean of {0}",
+    "min": "the smaller of {0} and {1}",
+    "minus": "{0} - {1}",
+    "scaled": "{1} times {0}",
+    "single": "{0} rounded to float32",
+    "sqrt": "sqrt({0})",
+    "zeros": "zeros",
+}
+
+
+def told(node: ast.AST | str) -> str:
+    """Put an expression into words."""
+    if isinstance(node, str):
+        node = ast.parse(node, mode="eval").body
+    text = ast.unparse(node).replace("outermost.", "self.")
+    if text in WORDS:
+        return WORDS[text]
+    match node:
+        case ast.Name():
+            return text
+        case ast.Constant(value=value) if not isinstance(value, str):
+            return text
+        case ast.Constant(value=value):
+            return str(value)
+        case ast.UnaryOp(op=ast.USub()):
+            return f"-{told(node.operand)}"
+        case ast.UnaryOp(op=ast.Not()):
+            return f"not {told(node.operand)}"
+        case ast.BoolOp():
+            word = " and " if isinstance(node.op, ast.And) else " or "
+            return word.join(map(told, node.values))
+        case ast.BinOp(op=op) if type(op) in _SIGNS:
+            left, right = map(_grouped, (node.left, node.right))
+            return f"{left} {_SIGNS[type(op)]} {right}"
+        case ast.Compare(ops=[op]) if type(op) in _IS:
+            return f"{told(node.left)} {_IS[type(op)]} {told(node.comparators[0])}"
+        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
+            words = told if name == "sqrt" else _grouped
+            return _CALLS[name].format(*map(words, node.args))
+    return UNSAID
+
+
+def _grouped(node: ast.expr) -> str:
+    words = told(node)
+    return f"({words})" if isinstance(node, ast.BinOp) and " " in words else words
+
+
+def does(statement: ast.stmt) -> str:
+    """Put what a statement does into words, without its subject."""
+    text = ast.unparse(statement).replace("outermost.", "self.")
+    if text in DOES:
+        return DOES[text]
+    match statement:
+        case ast.AugAssign(value=ast.Constant(value=1)):
+            return f"raise {told(statement.target)}"
+        case ast.Assign(targets=[target], value=ast.Call(func=ast.Name(id="single"))):
+            return f"round {told(target)} to float32"
+        case ast.Assign(targets=[target]):
+            return f"set {told(target)} to {told(statement.value)}"
+        case ast.Return(value=ast.expr() as value):
+            return f"return {told(value)}"
+        case ast.If():
+            return " and ".join(map(does, statement.body)) + f" if {told(statement.test)}"
+    return UNSAID
+
+
+def said(words: str) -> str:
+    """Give a verb the third person."""
+    verb, _, rest = words.partition(" ")
+    return f"{verb}{'es' if verb == 'do' else 's'} {rest}"
