@@ -51,21 +51,6 @@ def leaves_of(tree: Any) -> list[NDArray[Any]]:
     return list(trees.flatten(tree).values())
 
 
-@given(smooth_params())
-def test_gradients_agree_with_central_differences(params: dict[str, Any]) -> None:
-    _, grads = value_and_grad(smooth)(params)
-    step = 1e-5
-    for leaf, grad in zip(leaves_of(params), leaves_of(grads), strict=True):
-        for index in np.ndindex(leaf.shape):
-            kept = leaf[index]
-            leaf[index] = kept + step
-            above = smooth(params)
-            leaf[index] = kept - step
-            below = smooth(params)
-            leaf[index] = kept
-            assert grad[index] == pytest.approx((above - below) / (2 * step), abs=1e-6)
-
-
 @given(smooth_params(), dtypes)
 def test_gradients_are_autograd_s_with_the_structure_and_dtypes_of_the_parameters(
     params: dict[str, Any], dtype: Any

@@ -20,19 +20,14 @@ unit : {"words", "characters"}
 """
 
 from lookahead_ref.data.augmentation import CropAndFlip, ResizedCrop
-from lookahead_ref.data.batches import (
-    BatchStream,
-    Examples,
-    ExampleSource,
-    Window,
-    WindowStream,
-)
+from lookahead_ref.data.batches import BatchStream, Examples, ExampleSource
 from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.files import DataFileError, read_idx
 from lookahead_ref.data.folders import load_images
 from lookahead_ref.data.loading import SOURCES, load
 from lookahead_ref.data.pictures import load_cifar10, load_cifar100, load_digits, load_mnist
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
+from lookahead_ref.data.windows import Window, WindowStream
 
 __all__ = [
     "SOURCES",

@@ -6,13 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lookahead_ref.data.batches import (
-    Augmentation,
-    BatchStream,
-    Examples,
-    ExampleSource,
-    WindowStream,
-)
+from lookahead_ref.data.batches import Augmentation, BatchStream, Examples, ExampleSource
+from lookahead_ref.data.windows import WindowStream
 
 
 class Dataset(NamedTuple):

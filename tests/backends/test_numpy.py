@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,17 +77,6 @@ def test_any_program_gives_what_its_operations_give_one_at_a_time(
         NumpyBackend.compile(program, dtype)(buffers, scalars)
     for have, want in zip(buffers, expected, strict=True):
         np.testing.assert_array_equal(have, want)
-
-
-@pytest.mark.parametrize("blocks", [1, 2, 3])
-@pytest.mark.parametrize("more", [-1, 0, 1])
-def test_blocks_cover_every_element_once(blocks: int, more: int) -> None:
-    program = Program(1, 1, (Instruction("add", (0, 1)),), ((0, 2),))
-    kernel: Any = NumpyBackend.compile(program, "float64")
-    size = blocks * kernel.block + more
-    x = np.arange(float(size))
-    kernel([x], [1.0])
-    np.testing.assert_array_equal(x, np.arange(1.0, size + 1.0))
 
 
 def test_the_blocks_of_a_program_fit_the_cache_together() -> None:

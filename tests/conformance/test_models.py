@@ -3,13 +3,11 @@
 import copy
 import re
 import shlex
-import struct
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -76,29 +74,6 @@ def test_the_slope_of_a_rectifier_at_zero_is_zero() -> None:
     for name in ("weight", "bias"):
         assert (expected[f"gradient layer1.{name}"].values == 0).all()
     assert (expected["gradient layer2.bias"].values != 0).all()
-
-
-def test_loss_and_gradients_of_one_logit_layer_are_those_worked_out_by_hand() -> None:
-    one, zero = (struct.pack(">d", x).hex() for x in (1.0, 0.0))
-    case = {
-        "model": {"kind": "mlp", "layers": 1, "activation": "tanh"},
-        "params": [
-            {"name": "layer1.weight", "shape": [1, 2], "values": [one, zero]},
-            {"name": "layer1.bias", "shape": [2], "values": [zero, zero]},
-        ],
-        "batch": {
-            "inputs": {"name": "inputs", "shape": [2, 1], "values": [one, zero]},
-            "labels": [0, 1],
-        },
-    }
-    loss, gradients, _ = models.run(case)
-    # Logits (1, 0) with label 0, and (0, 0) with label 1.
-    share = 1 / (1 + mpmath.exp(-1))
-    assert mpmath.almosteq(loss, (mpmath.log(2) - mpmath.log(share)) / 2)
-    left, right = gradients["layer1.weight"]
-    assert mpmath.almosteq(left, (share - 1) / 2)
-    assert mpmath.almosteq(right, (1 - share) / 2)
-    assert mpmath.almosteq(gradients["layer1.bias"][0], (share - 1) / 2 + 0.25)
 
 
 def test_large_logits_overflow_in_float32_unless_the_largest_is_subtracted() -> None:

@@ -1,7 +1,6 @@
 """Texts by words and by characters, and their vocabularies."""
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats import SHARED
 from lookahead_ref.data import Corpus, DataFileError, load, load_ptb, load_pydoc, load_text
 
 Read = Callable[..., Corpus]
@@ -192,17 +190,3 @@ def test_python_s_own_topics_are_a_text_of_thousands_of_words() -> None:
     characters = load_pydoc(unit="characters")
     assert (characters.name, characters.window) == ("pydoc", 100)
     assert len(characters.vocabulary) < 300
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")
-def test_tiny_shakespeare_is_read_whole() -> None:
-    path = SHARED / "tinyshakespeare.txt"
-    text = path.read_text(encoding="utf-8")
-    corpus = load(f"chars:{path}")
-    often = Counter(text[:1_003_856])
-    by_frequency = sorted(set(text), key=lambda letter: (-often[letter], letter))
-    assert corpus.vocabulary == tuple(by_frequency)
-    assert characters_of(corpus) == text
-    words = load(f"text:{path}")
-    assert len(words.vocabulary) == 10_000
-    assert len(words.train) == 218_387

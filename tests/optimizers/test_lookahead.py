@@ -4,7 +4,6 @@ import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -121,20 +120,6 @@ def test_at_an_outer_synchronization_every_phi_is_the_new_params() -> None:
     optimizer = la.Lookahead(within, k=5, alpha=0.25)
     params, state = run(optimizer, one(1.0), [one(1.0)] * 5)
     assert params is state.phi is state.inner.phi is state.inner.inner.phi
-
-
-@pytest.mark.parametrize("inner_state", INNER_STATES)
-def test_alpha_sees_synchronizations_and_the_rate_global_steps(inner_state: Any) -> None:
-    alpha, rate = mock.Mock(return_value=0.5), mock.Mock(return_value=0.1)
-    optimizer = la.Lookahead(la.HeavyBall(rate), k=3, alpha=alpha, inner_state=inner_state)
-    state = optimizer.init(one(1.0))
-    alpha.reset_mock()
-    rate.reset_mock()
-    params = one(1.0)
-    for _ in range(10):
-        params, state = optimizer.step(params, one(1.0), state)
-    assert alpha.mock_calls == [mock.call(syncs) for syncs in range(3)]
-    assert rate.mock_calls == [mock.call(step) for step in range(10)]
 
 
 # Purity and errors.

@@ -27,12 +27,6 @@ OUTER = {
 }
 
 
-def own_gradients(count: int, steps: int) -> list[tuple[dict[str, Any], ...]]:
-    """One gradient for each worker, at each step."""
-    drawn = iter(normal(count * steps, 5))
-    return [tuple(next(drawn) for _ in range(count)) for _ in range(steps)]
-
-
 def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
     params, states = [start] * workers.count, workers.init(start)
     for grads in steps:

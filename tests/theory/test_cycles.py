@@ -67,16 +67,6 @@ def test_the_optimizers_of_this_library_follow_the_theory(
     assert_agree(found, mean[:, 0], spread[:, 0, 0])
 
 
-@pytest.mark.parametrize("inner_state", STATES)
-def test_the_covariance_limit_is_where_a_long_run_ends(inner_state: InnerState) -> None:
-    a, noise = np.array([0.4, 1.0]), np.array([1.0, 2.0])
-    options: Any = {"k": 4, "alpha": 0.5, "inner_state": inner_state}
-    optimizer = la.Lookahead(la.HeavyBall(0.2, 0.8), **options)
-    found = simulate(optimizer, a, noise, np.zeros(2), 240, seed=12, replicas=5000)
-    one = cycle("heavy-ball", 0.2 * a, 0.8, noise=noise, **options)
-    assert_agree(found, np.zeros(2), one.covariance_limit()[:, 0, 0])
-
-
 @settings(max_examples=50)
 @given(some(1.3, 0.95))
 def test_a_cycle_does_not_change_the_limit(one: Cycle) -> None:

@@ -146,15 +146,6 @@ def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
         assert_agree(found, *lemma_1(0.42))
 
 
-def test_the_optimizers_reach_the_limits_0_8_and_0_9() -> None:
-    a, noise, start = CURVATURE[1:], NOISE[1:], np.zeros(3)
-    found = simulate(la.SGD(0.7), a, noise, start, 120, seed=3, replicas=5000)
-    assert_agree(found, start, nq.sgd_variance_limit(0.7, a, noise))
-    around = la.Lookahead(la.SGD(0.7), k=4, alpha=0.5)
-    found = simulate(around, a, noise, start, 200, seed=4, replicas=5000)
-    assert_agree(found, start, nq.lookahead_variance_limit(0.7, a, noise, 4, 0.5))
-
-
 def test_lookahead_converges_where_sgd_diverges() -> None:
     rate, a, noise = 2.2, np.array([1.0]), np.array([1.0])
     assert not nq.is_stable(rate, a).any()

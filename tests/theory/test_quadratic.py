@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import aslinearoperator
 
-import lookahead_ref as la
 from lookahead_ref.theory import quadratic
-from moments import descend
 
 Vector = NDArray[np.float64]
 
@@ -118,20 +116,3 @@ def test_the_estimate_is_one_where_nothing_is_curved() -> None:
     assert quadratic.curvature_alpha([0.0], [1.0], [3.0], [0.0]) == 1.0
     assert quadratic.curvature_alpha([0.0], [1.0], [3.0], [-1.0]) == 1.0
     assert quadratic.curvature_alpha([1.0], [1.0], [3.0], [1.0]) == 1.0
-
-
-def test_alpha_star_makes_the_least_loss_of_a_lookahead_cycle() -> None:
-    """The optimizer of this library, with alpha* for alpha, beats any other alpha."""
-    rng = np.random.default_rng(1)
-    A, b = positive_definite(rng, 3), rng.normal(size=3)
-    theta_0 = rng.normal(size=3)
-
-    def after_a_cycle(alpha: float) -> Any:
-        optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=5, alpha=alpha)
-        *_, last = descend(optimizer, theta_0, lambda x: quadratic.gradient(x, A, b), 5)
-        return last
-
-    star = min(quadratic.optimal_alpha(theta_0, after_a_cycle(1.0), A, b), 1.0)
-    least = quadratic.loss(after_a_cycle(star), A, b)
-    for alpha in np.linspace(0.01, 1.0, 34):
-        assert least <= quadratic.loss(after_a_cycle(float(alpha)), A, b) + 1e-12

@@ -1,20 +1,15 @@
 """Runs that are killed, at any moment, end as if they had never been."""
 
-import contextlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from commands import outcome, succeeded
+from commands import outcome
 from killing import Program, assert_ends_as_undisturbed, complete
-from support import started
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,21 +46,3 @@ def test_killed_before_any_change_to_the_disk_a_run_ends_with_the_same_bits(
         shutil.rmtree(folder / "run")
         point += 1
     assert point > 30
-
-
-def test_the_command_itself_may_be_killed(tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    begin = "train --epochs 30 --checkpoint-every 20 --seed 2 --output"
-    command = [sys.executable, "-m", "lookahead_ref", *begin.split(), str(folder)]
-    log = folder / "train.jsonl"
-    with started(command, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            if log.exists() and log.read_bytes().count(b"\n") >= 33:
-                process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.001)
-    assert process.returncode == -signal.SIGKILL
-
-    succeeded("train --resume", str(folder))
-    succeeded(begin, str(tmp_path / "undisturbed"))
-    assert outcome(folder) == outcome(tmp_path / "undisturbed")
