@@ -26,7 +26,6 @@ _PIECES = {
     "the counts of the parameters": ("count", ("adam",)),
     "the fast weights": ("theta", ()),
 }
-_ARRAYS = (*simulation.ARRAYS, "theta")
 _DIGITS = range(6, 16)
 
 
@@ -47,79 +46,76 @@ def _made(
     return type("Edit", (Edit,), attributes)
 
 
+Change = Callable[[Mapping[str, Any], State, State, State], State]
+"""From the case, what was taken, what is there at the end and what is new."""
+
+
 def _saved() -> Iterator[type[Edit]]:
-    anew, live = "stay as the new program made them", "are those of the end"
     for words, (piece, needs) in _PIECES.items():
         for of in ("", *WHICH):
             told, need = f"{words} {of}".strip(), WHICH[of][:1] if of else ()
-            for says, part in (
-                (f"does not load {told}: they {anew}", _lost(piece, of)),
-                (f"saves {told} too late: they {live}", _late(piece, of)),
-            ):
-                more = {"rank": 1 + len(need)}
-                place = f"saved: {piece}"
-                yield _made(
-                    says, place, SimulatedProgram, part, "save", *needs, *need, **more
-                )
+            lost = f"does not load {told}: they stay as the new program made them"
+            late = f"saves {told} too late: they are those of the end"
+            for says, is_late in ((lost, False), (late, True)):
+                part = _writes(partial(_replaced, piece, of, is_late))
+                rank, where = 1 + len(need), f"saved: {piece}"
+                asked = ("save", *needs, *need)
+                yield _made(says, where, SimulatedProgram, part, *asked, rank=rank)
     changes: Iterable[tuple[str, Callable[[Any], Any]]] = (
         ("rounds what it saves to float32", single),
         *((f"saves {n} digits of each number", partial(_digits, n)) for n in _DIGITS),
         ("saves the parameters' arrays in the opposite order", lambda each: each[::-1]),
     )
     for says, change in changes:
-        narrow = {"narrow": "order" not in says, "clause": "LA-24"}
-        part = _written(partial(_all_arrays, change))
-        yield _made(says, "saved: all", SimulatedProgram, part, "save", **narrow)
+        part, narrow = _writes(partial(_in_all, change)), "order" not in says
+        more = {"clause": "LA-24", "narrow": narrow}
+        yield _made(says, "saved: all", SimulatedProgram, part, "save", **more)
     for one, other in (("phi", "theta"), ("slots", "anchor")):
-        words = " and ".join(WORDS[each] for each in (f"self.{one}", _of(other)))
-        part = _written(partial(_exchanged, one, other))
-        says = f"exchanges {words} in what it saves"
+        words = WORDS[other if other == "theta" else f"self.{other}"]
+        says = f"exchanges {WORDS[f'self.{one}']} and {words} in what it saves"
+        part = _writes(partial(_exchanged, one, other))
         yield _made(says, "saved: all", SimulatedProgram, part, "save")
 
 
-def _of(name: str) -> str:
-    return name if name == "theta" else f"self.{name}"
-
-
-def _written(change: Callable[[State], State]) -> type[Any]:
+def _writes(change: Change) -> type[Any]:
     class Writes(SimulatedProgram):
         def saved(self, then: State, now: State) -> State:
-            return change(super().saved(then, now))
+            theta, anew = self.start()
+            then = super().saved(then, now)
+            return change(self.case, then, now, simulation.state_of(anew, theta))
 
     return Writes
 
 
-def _all_arrays(change: Callable[[Any], Any], state: State) -> State:
+def _in_all(change: Callable[[Any], Any], _: Any, then: State, *__: State) -> State:
     def changed(name: str, value: Any) -> Any:
-        if name not in _ARRAYS:
-            return value
         if isinstance(value, dict):
             return {each: change(tensors) for each, tensors in value.items()}
-        return change(value)
+        return change(value) if name in (*simulation.ARRAYS, "theta") else value
 
-    return [{name: changed(name, value) for name, value in each.items()} for each in state]
+    return [{name: changed(name, value) for name, value in each.items()} for each in then]
 
 
 def _digits(count: int, tensors: oracle.Tensors) -> Any:
     return mapped(lambda x: float(f"{x:.{count}g}"), tensors)
 
 
-def _exchanged(one: str, other: str, state: State) -> State:
-    weights = state[-1]["theta"]
+def _exchanged(one: str, other: str, _: Any, then: State, *__: State) -> State:
     if other != "theta":
         pairs = {one: other, other: one}
-        return [{pairs.get(n, n): v for n, v in each.items()} for each in state]
-    first, *rest, _ = state
-    return [{**first, "phi": weights}, *rest, {"theta": first["phi"]}]
+        return [{pairs.get(n, n): v for n, v in each.items()} for each in then]
+    first, *rest, weights = then
+    return [{**first, "phi": weights["theta"]}, *rest, {"theta": first["phi"]}]
 
 
 def _replaced(
-    case: Mapping[str, Any], state: State, by: State, name: str, of: str
+    name: str, of: str, is_late: bool, case: Mapping[str, Any], *states: State
 ) -> State:
     """Take a piece from another state, perhaps of some tensors."""
+    then, now, fresh = states
     shapes = [each["shape"] for each in case["params"]]
     found = []
-    for each, other in zip(state, by, strict=True):
+    for each, other in zip(then, now if is_late else fresh, strict=True):
         piece = {n: v for n, v in other.items() if n == name}
         if of and name in piece:
             count = case.get("workers", 1)
@@ -128,24 +124,6 @@ def _replaced(
             piece = {name: mixed(which, piece[name], each[name])}
         found.append({**each, **piece})
     return found
-
-
-def _lost(piece: str, of: str) -> type[Any]:
-    class Loses(SimulatedProgram):
-        def restore(self, levels: list[Any], state: State) -> oracle.Tensors:
-            theta, anew = self.start()
-            fresh = simulation.state_of(anew, theta)
-            return super().restore(levels, _replaced(self.case, state, fresh, piece, of))
-
-    return Loses
-
-
-def _late(piece: str, of: str) -> type[Any]:
-    class Shares(SimulatedProgram):
-        def saved(self, then: State, now: State) -> State:
-            return _replaced(self.case, super().saved(then, now), now, piece, of)
-
-    return Shares
 
 
 SAVED = tuple(_saved())
