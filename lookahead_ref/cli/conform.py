@@ -240,7 +240,7 @@ def conform(
             check_name(target)
         require("mpmath", "conform", purpose="look for the cause of a failure")
         from lookahead_ref.conformance.diagnosis import diagnose
-        from lookahead_ref.conformance.judging import read_expectations
+        from lookahead_ref.conformance.known_failures import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
         from lookahead_ref.conformance.reports import in_plain_words
         from lookahead_ref.conformance.running import Limits, open_target
@@ -408,7 +408,7 @@ def _write(
     write_expect: Path | None,
 ) -> None:
     from lookahead_ref.conformance import reports
-    from lookahead_ref.conformance.judging import first_list
+    from lookahead_ref.conformance.known_failures import first_list
     from lookahead_ref.report.files import write_atomically
 
     if html is not None:

@@ -12,14 +12,8 @@ import lookahead_ref
 from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.bugs.simulation import has
 from lookahead_ref.conformance.diagnosis import Diagnosis, followed
-from lookahead_ref.conformance.judging import (
-    Expectation,
-    Mismatch,
-    Result,
-    covers,
-    judge,
-    stale,
-)
+from lookahead_ref.conformance.judging import Mismatch, Result, judge
+from lookahead_ref.conformance.known_failures import Expectation, covers, stale
 from lookahead_ref.conformance.oracle import RULES
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.conformance.wire import encode

@@ -160,7 +160,7 @@ def find(
         _LOSSES if outcomes[0].of_text else _FINAL,
         title="What Lookahead changes: its value minus that of its inner optimizer",
         caption=(
-            f"{plan.shown}. Differences are taken seed by seed: "
+            f"{plan.shown.capitalize()}. Differences are taken seed by seed: "
             f"{statistics.paired(outcomes)}."
         ),
         stub="Lookahead minus inner",
@@ -184,7 +184,7 @@ def _over_rates(
         {f"{r:g}": (a, b) for r, (a, b) in zip((BEST, *TOO_LARGE), pairs, strict=True)},
         ("Training loss, alone", "in Lookahead"),
         title="What Lookahead is for: heavy ball with learning rates that are too large",
-        caption=f"{plan.shown}. The first is the best of a grid",
+        caption=f"{plan.shown.capitalize()}. The first is the best of a grid",
         stub="Learning rate",
     )
     at_best, at_largest = (
@@ -278,8 +278,8 @@ def _final_table(
     return Table(
         title=f"{heading}: at the end of training",
         caption=(
-            f"{plan.shown}, after {several(base.epochs, 'epoch')}; best in bold. Measured "
-            f"on the slow weights, or on the average.{rates}"
+            f"{plan.shown.capitalize()}, after {several(base.epochs, 'epoch')}; best in "
+            f"bold. Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(

@@ -245,10 +245,11 @@ def verdicts(effect: str, gains: Mapping[str, Summary], sign: int, digits: int) 
             said.setdefault("not known, as runs diverged,", []).append(name)
             continue
         ends = " to ".join(f"{end:+.{digits}f}" for end in interval(gain) or ())
-        told = f"{name} ({ends or 'one seed, no interval'})"
-        said.setdefault(verdict(gain, sign), []).append(told)
+        said.setdefault(verdict(gain, sign), []).append(f"{name} ({ends})")
     parts = [f"{what} for {', '.join(said[what])}" for what in sorted(said, key=_ORDER)]
     n = max(gain.n for gain in gains.values())
+    if n == 1:
+        return f"Here, one seed gives no interval: {effect} is not decided."
     return (
         f"Here, by 95 % intervals over {several(n, 'seed')}, {effect} is "
         f"{'; '.join(parts)}."

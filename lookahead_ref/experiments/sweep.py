@@ -124,8 +124,8 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
     return Table(
         title="Sweep: the best first",
         caption=(
-            f"At the end, on the slow weights or the average. {planned.shown}. NaN: a run "
-            "diverged."
+            "At the end, on the slow weights or the average. "
+            f"{planned.shown.capitalize()}. NaN: a run diverged."
         ),
         stub="Trial",
         columns=(
@@ -150,9 +150,7 @@ def _pictures(
     draw = plots.heat_map if len(varied) <= 2 else plots.parallel_lines
     titles = [name.replace("_", " ") for name in varied]
     n = len(planned.seeds)
-    caption = (
-        f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown.lower()}"
-    )
+    caption = f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown}"
     return {
         "grid": report.Picture(
             f"{caption}. The stronger the colour, the better; a cross or a dotted line: "

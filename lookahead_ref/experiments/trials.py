@@ -215,16 +215,11 @@ class Plan:
     """How often a run is evaluated; None: after its epochs."""
 
     @property
-    def over(self) -> str:
-        """The number of seeds, in words."""
-        return "one seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
-
-    @property
     def shown(self) -> str:
         """What the numbers in a table are, for its caption."""
         if len(self.seeds) == 1:
-            return "One seed"
-        return f"Mean ± sample standard deviation over {self.over}"
+            return "one seed"
+        return f"mean ± sample standard deviation over {len(self.seeds)} seeds"
 
     def trials(self) -> list[tuple[Arm, Trial]]:
         """Return the trials, ordered by arm and then by seed."""

@@ -187,7 +187,7 @@ def curves_figure(
             axes = grid[number * lines + line, column]
             _draw(axes, row, family, PALETTE[theme][place % 5], theme)
             axes.set_ylim(*limits)
-            axes.xaxis.get_major_locator().set_params(integer=True)  # epochs
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # epochs
             if number == 0:
                 legend_above(axes, theme, handlelength=2.8)
             if column == 0:
@@ -381,6 +381,9 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         # A second method without Lookahead needs another colour.
         shade = ink if curve.role == "other" else colour
         line = {"color": shade, "label": curve.label, **_LINES[curve.role]}
+        if len(curve.x) == 1:
+            full = "none" if curve.role == "plain" else "full"
+            line |= {"marker": "o", "fillstyle": full}
         axes.plot(curve.x, curve.mean, zorder=3, **line)
         low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
         if row.scale == "log":
@@ -408,5 +411,5 @@ def _limits(row: Panel) -> tuple[float, float]:
         means = means[means > 0]
         room = max(1.02, (means.max() / means.min()) ** 0.08)
         return float(means.min() / room), float(means.max() * room)
-    room = 0.05 * (means.max() - means.min())
+    room = 0.05 * np.ptp(means) or 0.05
     return float(means.min() - room), float(means.max() + room)

@@ -121,6 +121,15 @@ def test_each_family_has_its_panel_and_each_method_its_label() -> None:
     assert [len(axes.get_lines()) for axes in panels] == [4, 4]
 
 
+def test_a_run_of_one_epoch_is_shown_as_a_point() -> None:
+    one = [
+        Curve("a", "a", role, np.ones(1), np.ones((1, 1))) for role in ("plain", "other")
+    ]
+    (axes,) = curves_figure([Panel("loss", one)], x_title="epoch").axes
+    assert [line.get_marker() for line in axes.get_lines()] == ["o", "o"]
+    assert [tick for tick in axes.get_xticks() if 0 < tick < 2] == [1]
+
+
 @pytest.mark.parametrize(
     ("seeds", "message"),
     [(1, "Each line is one run (n = 1)."), (3, "mean of n = 3 seeds.")],

@@ -238,7 +238,7 @@ def accuracy_table(
     return Table(
         title=f"Final {outcomes[0].arm.settings.evaluated} accuracy",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.over}, at the end and "
+            f"Here: {plan.shown}, at the end and "
             f"before the learning rate first falls, measured on {measured}"
         ),
         stub=stub,

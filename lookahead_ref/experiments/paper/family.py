@@ -67,7 +67,7 @@ def plan(request: ReproduceSettings) -> Plan:
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Perplexity at the end of training",
-        caption=f"Mean ± sample standard deviation over {plan.over}, on the slow weights.",
+        caption=f"{plan.shown.capitalize()}, on the slow weights.",
         stub="Method",
         columns=(Column("Validation", better="lower"), Column("Test", better="lower")),
         rows=tuple(

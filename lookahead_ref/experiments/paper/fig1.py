@@ -122,7 +122,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title=f"Accuracy along the path of the last {CYCLES} cycles",
         caption=(
             f"Mean {of} accuracy of the points of the path, in weight space and not "
-            f"projected; mean ± sample standard deviation over {plan.over}. The "
+            f"projected; {plan.shown}. The "
             "paper shows a picture and no numbers."
         ),
         stub="Weights",

@@ -70,7 +70,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title="What an inner loop and its interpolation do to the accuracy",
         caption=(
             f"In points of {of} accuracy, mean over the cycles of {STEPS} steps; "
-            f"mean ± sample standard deviation over {plan.over}. The paper shows a "
+            f"{plan.shown}. The paper shows a "
             "picture and no numbers."
         ),
         stub="Change",

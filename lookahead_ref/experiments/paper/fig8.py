@@ -6,7 +6,12 @@ from typing import Any
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.report import Findings, drawn, training_panel
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.statistics import losses_table, verdicts
+from lookahead_ref.experiments.statistics import (
+    LOSSES,
+    losses_table,
+    training_loss,
+    verdicts,
+)
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 
 RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
@@ -44,11 +49,12 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         sgd.arm.family: (sgd, lookahead)
         for sgd, lookahead in zip(outcomes[::2], outcomes[1::2], strict=True)
     }
+    loss = LOSSES[training_loss(outcomes)]
     table = losses_table(
         pairs,
         ("SGD", "Lookahead"),
-        title="Training loss at the end, SGD against Lookahead",
-        caption=f"Mean ± sample standard deviation over {plan.over}",
+        title=f"{loss.capitalize()} at the end, SGD against Lookahead",
+        caption=plan.shown.capitalize(),
         stub="Inner optimizer",
     )
     survived = [name for name, (sgd, la) in pairs.items() if sgd.diverged > la.diverged]
@@ -57,8 +63,8 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         "learning rates and momenta than SGD. "
     )
     gains = {row.name: row.cells[2] for row in table.rows}
-    said += verdicts("a lower training loss with Lookahead at the end", gains, -1, 5)
+    said += verdicts(f"a lower {loss} with Lookahead at the end", gains, -1, 5)
     if survived:
         said += f" Where SGD diverged and Lookahead did not: {'; '.join(survived)}."
-    picture = drawn([training_panel(outcomes)], "The training loss, logarithmic.")
+    picture = drawn([training_panel(outcomes)], f"The {loss}, logarithmic.")
     return Findings(said, (table,), {"curves": picture})

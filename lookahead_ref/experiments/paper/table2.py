@@ -56,7 +56,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title=f"{evaluated(outcomes)} accuracy before the end and at the end",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.over}, measured "
+            f"Here: {plan.shown}, measured "
             "on the slow weights. Paper: Table 2, single crops of ImageNet."
         ),
         stub="Optimizer",

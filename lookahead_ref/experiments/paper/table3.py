@@ -112,7 +112,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Perplexity at the end of training",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.over}, measured on "
+            f"Here: {plan.shown}, measured on "
             "the slow weights, or on the average. Paper: Table 3, on Penn Treebank."
         ),
         stub="Optimizer",

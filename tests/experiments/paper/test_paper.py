@@ -289,6 +289,8 @@ def test_nothing_is_said_about_a_diverged_run() -> None:
 def test_a_single_seed_decides_nothing() -> None:
     assert statistics.interval(summarize([3.0])) is None
     assert statistics.verdict(summarize([3.0])) == "not decided"
+    one_seed = statistics.verdicts("an effect", {"a": summarize([3.0])}, 1, 2)
+    assert one_seed == "Here, one seed gives no interval: an effect is not decided."
     assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
     assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "not seen"
 
