@@ -281,8 +281,8 @@ def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[A
 State = list[dict[str, Any]]
 """What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
-COUNTS = ("cycle_step", "synchronized", "syncs", "calls", "clock", "count")
-COUNTS += ("own_steps", "lacking")
+_OF_TENSORS = ("own_steps", "lacking")
+COUNTS = ("cycle_step", "synchronized", "syncs", "calls", "clock", "count", *_OF_TENSORS)
 ARRAYS = ("phi", "slots", "anchor")
 
 
