@@ -1,10 +1,15 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``mistakes``, ``margins``, ``variants``, ``cases`` or ``changes``.
-The margins are those that the program measured while it made the vectors.
+Its argument is ``bugs``, ``mistakes``, ``margins``, ``variants``, ``cases``, ``changes`` or
+``edit``. The margins are those measured while the vectors were made. The edit
+is found anew, in a port with a mistake that has no name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from docutils import nodes
@@ -13,6 +18,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, vectors
 from lookahead_ref.conformance.bugs import MISTAKES, SinglePrecision
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.running import open_target, run
 
 
 class GoldenSuite(SphinxDirective):
@@ -32,9 +39,30 @@ class GoldenSuite(SphinxDirective):
             return list(_changes(vectors.released()))
         if self.arguments[0] == "cases":
             return [_cases()]
+        if self.arguments[0] == "edit":
+            return [nodes.literal_block("", "\n".join(found_edit()), language="text")]
         raise self.error(
-            "golden-suite takes bugs, mistakes, margins, variants, cases or changes"
+            "golden-suite takes bugs, mistakes, margins, variants, cases, changes or edit"
         )
+
+
+def found_edit() -> Iterator[str]:
+    """Yield a mistake that is put into a port, and what the diagnosis finds."""
+    porting = Path(__file__).parents[1] / "porting"
+    right = "name: self.phi[name] - theta for"
+    wrong = "name: (self.phi[name] - theta) / self.k for"
+    with TemporaryDirectory() as folder:
+        port = Path(copytree(porting, Path(folder, "porting"))) / "wrapper_plain.py"
+        source = port.read_text(encoding="utf-8")
+        assert source.count(right) == 1
+        port.write_text(source.replace(right, wrong), encoding="utf-8")
+        with closing(open_target(f"{port}:Adapter")) as target:
+            results = run(target, [c for c in load().cases if c.profile == "outer"])
+    yield from ("In the port:", f"-    {right}", f"+    {wrong}", "What is found:")
+    for explanation in diagnose(results)[0].explanations:
+        for cause in explanation:
+            yield f"It {cause.says}."
+            yield from cause.as_dict().get("diff", ())
 
 
 def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:

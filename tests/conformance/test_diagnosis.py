@@ -46,7 +46,7 @@ IN_ONE_PROFILE = ("phi-starts-at-zero", "first-sync-at-step-1", "alpha-swapped")
 @pytest.mark.parametrize("names", [*TOGETHER, IN_ONE_PROFILE], ids=str)
 def test_more_than_two_bugs_are_named_together(names: tuple[str, ...]) -> None:
     others = ("state", "resume", "schedule", "inner:adamw") * (names != IN_ONE_PROFILE)
-    some = chosen("wrapper", *others, every=3)
+    some = chosen("wrapper", *others, every=6)
     (diagnosis,) = diagnose(results(program(*names), some, "float32"))
     message = named(diagnosis.explanations)
     # At a first synchronization in step 1, phi of the first step is phi of that one.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+from lookahead_ref.conformance.bugs import conventions as conventions_of
 from lookahead_ref.conformance.bugs import simulation
 from lookahead_ref.conformance.bugs.simulation import Bug, Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
@@ -82,19 +83,22 @@ def _under_conditions(
 
 def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
     """Yield the places, with those functions changed that a convention changes."""
-    followed = {each.place for each in conventions}
-    yield from (each for each in PLACES if each.convention in ("", *followed))
+    yield from PLACES
     for convention in conventions:
-        for of, _, change in (edit.partition(": ") for edit in convention.edits):
-            _, _, name = of.partition(".")
-            for place in PLACES:
-                if place.title in (name, f"Oracle{of}") and not place.same:
-                    # With all gradients there these functions do as they did.
-                    own = [need for need in convention.needs if need != "no-gradient"]
-                    needs = (*place.needs, *own)
-                    yield replace(
-                        place, needs=needs, convention=convention.place, under=(change,)
-                    )
+        # With all gradients there these functions do as they did.
+        own = [need for need in convention.needs if need != "no-gradient"]
+        for place in (each for each in PLACES if not each.same):
+            needs, name = (*place.needs, *own), place.function.__name__
+            mixes: Any = convention.mixes
+            changed = replace(place, needs=needs, convention=convention.place)
+            for each in getattr(mixes, "__mro__", ()):
+                function = vars(each).get(name)
+                if each.__module__ == conventions_of.__name__ and function is not None:
+                    beneath = [b for b in place.beneath if issubclass(mixes, b)]
+                    yield replace(changed, function=function, beneath=tuple(beneath))
+            for of, _, change in (edit.partition(": ") for edit in convention.edits):
+                if place.title in (of.partition(".")[2], f"Oracle{of}"):
+                    yield replace(changed, under=(change,), beneath=place.beneath[:1])
 
 
 def _moved(edits: Sequence[type[Edit]]) -> Iterator[tuple[type[Edit], ...]]:

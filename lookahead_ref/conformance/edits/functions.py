@@ -62,8 +62,6 @@ def _targets(place: Place) -> list[tuple[type[Any], ...]]:
     """Say whether it is wrong in the inner optimizer, in the outer one, or in both."""
     if place.beneath != OF_RULES:
         return [place.beneath]
-    if place.under:
-        return [OF_RULES[:1]]
     return [OF_RULES, OF_RULES[:1], OF_RULES[1:]]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.conventions import RateInVelocity
 from lookahead_ref.conformance.bugs.simulation import (
     Outer,
     SimulatedInner,
@@ -85,11 +84,6 @@ PLACES: tuple[Place, ...] = (
     Place(SimulatedProgram.evaluate, "LA-9", "an evaluation", OF_PROGRAM, ("evaluate",)),
     Place(SimulatedProgram.loaded, "LA-24", "loading a state", OF_PROGRAM, ("save",)),
     Place(oracle.interpolate, "LA-5", "interpolation", uses=("synchronize",)),
-    Place(
-        *(RateInVelocity.element, "IN-12", "the update of an element", OF_RULES),
-        ("velocity",),
-        convention="velocity",
-    ),
 )
 _SAME = {
     "OracleLookahead.advance": ("self.cycle_step == self.k", "self.cycle_step >= self.k"),

@@ -268,7 +268,7 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
                 block[i] = _statement("break")
                 yield 0, "ends the loop where it should go on with the next parameter"
             if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call):
-                block[i] = ast.Expr(each.value)
+                block[i] = _statement(ast.unparse(each.value))
                 yield 1, f"ignores {told(each.value)}"
             block[i : i + 1] = each, each
             yield 1, f"does this twice: {does(each)}"
