@@ -20,7 +20,7 @@ BUILT: dict[str, tuple[int, int]] = {
     "outer optimizers, five more inner ones, theory, golden profile": (1_050, 840),
     "workers, in one process and on MPI": (600, 560),
     "trials that are continued, estimates, evaluation that can be interrupted": (450, 400),
-    "a hundred more causes, own-inner, profiles of frameworks, the survey": (1_660, 1_395),
+    "a hundred more causes, own-inner, profiles of frameworks, the survey": (1_690, 1_395),
     "golden profile of workers": (550, 360),
     "AWD-LSTM, parameter groups, every option in every command": (960, 960),
     "random crops, ImageNet, budgets, held-out examples, profile of Keras": (970, 520),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conformance.running import results
-from conformance.wrong import changed
+from conformance.wrong import LOADED, changed
 
 from lookahead_ref.conformance import Case, cases, judge, load, oracle
 from lookahead_ref.conformance.bugs import simulate
@@ -73,6 +73,11 @@ def test_an_edit_of_the_oracle_is_found_again(twelfth: int) -> None:
     assert not (diagnosis.exceptions and any(issubclass(each, Edit) for each in causes))
 
 
+TO_PHI = """        for name, theta in self.params.items():
+            theta[...] = self.phi[name]
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong", "says", "line"),
@@ -94,6 +99,18 @@ def test_an_edit_of_the_oracle_is_found_again(twelfth: int) -> None:
             "theta[...] = getattr(self.inner, 'phi', self.phi)[name]\n            yield",
             "uses phi of the Lookahead within instead of phi, in an evaluation",
             "+    return (getattr(outermost.inner, 'phi', outermost.phi), theta)",
+        ),
+        (
+            "phi += alpha * (theta - phi)",
+            "phi += alpha * (phi - theta)",
+            "multiplies alpha by -1, in a synchronization",
+            "+        self.phi = interpolate(self.phi, theta, scaled(alpha, -1))",
+        ),
+        (
+            LOADED,
+            f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n",
+            "sets the fast weights to phi, in loading a state",
+            "+    theta = outermost.phi",
         ),
         (
             "alpha = self.alpha(self.syncs)",

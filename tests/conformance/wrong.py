@@ -121,6 +121,7 @@ MISTAKES: dict[str, list[Change]] = {
     "theta-becomes-phi": [("theta[...] = phi\n", "self.params[name] = phi\n")],
     "k-ignored": [(DUE, "if True:")],
     "k-fixed": [(DUE, "if self.cycle_step == 5:")],
+    "synchronizes-once": [(DUE, "if self.cycle_step == self.k and not self.syncs:")],
     "synchronizes-from-k-on": [(DUE, "if self.cycle_step == self.k or self.syncs:")],
     "outer-update-adds": [(OUTER, "phi += alpha * theta")],
     "phi-moves-every-step": [

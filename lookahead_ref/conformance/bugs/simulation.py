@@ -125,9 +125,7 @@ class Edit(Bug):
 
     breaks = fix = ""
     parts: ClassVar[Mapping[type[Any], type[Any]]]  # what is put beneath a simulated class
-    either: ClassVar[
-        tuple[str, ...]
-    ] = ()  # what the inner or the outer optimizer must have
+    either: ClassVar[tuple[str, ...]] = ()  # what the inner or the outer one must have
     rank: ClassVar[int]  # how far it is from plain
     title: ClassVar[str]  # of the function that it changes
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
@@ -283,16 +281,8 @@ def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[A
 State = list[dict[str, Any]]
 """What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
-COUNTS = (
-    "cycle_step",
-    "synchronized",
-    "syncs",
-    "calls",
-    "clock",
-    "count",
-    "own_steps",
-    "lacking",
-)
+_OF_TENSORS = ("own_steps", "lacking")
+COUNTS = ("cycle_step", "synchronized", "syncs", "calls", "clock", "count", *_OF_TENSORS)
 ARRAYS = ("phi", "slots", "anchor")
 
 
