@@ -381,7 +381,7 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         # A second method without Lookahead needs another colour.
         shade = ink if curve.role == "other" else colour
         line = {"color": shade, "label": curve.label, **_LINES[curve.role]}
-        if len(curve.x) == 1:
+        if len(curve.x) < 3:
             full = "none" if curve.role == "plain" else "full"
             line |= {"marker": "o", "fillstyle": full}
         axes.plot(curve.x, curve.mean, zorder=3, **line)
@@ -400,7 +400,7 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         even, uneven = ticker.MaxNLocator(4), ticker.LogLocator(subs=between)
         axes.yaxis.set_major_locator(even if high < 2.5 * low else uneven)
         axes.yaxis.set_major_formatter("{x:g}")
-    axes.margins(x=0.01)
+    axes.margins(x=0.03)
 
 
 def _limits(row: Panel) -> tuple[float, float]:
