@@ -34,11 +34,11 @@ README = DOCS.parent / "README.md"
 PAGE = DOCS / "conformance" / "implementations.md"
 SURVEY = DOCS / "conformance" / "implementations.json"
 SHOWN = {
+    "authors-pytorch": "PyTorch",
     "optax": "JAX",
     "pytorch_optimizer": "PyTorch",
     "timm": "PyTorch",
     "torch_optimizer": "PyTorch",
-    "paddlepaddle": "Paddle",
 }
 WORDS = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
 VERDICTS = {name: word for name, (_, word, *_) in WORDS["VERDICTS"].items()}
@@ -65,7 +65,8 @@ def table() -> str:
         page = f"docs/conformance/implementations.md#{name}"
         lines.append(
             [
-                f"[{one['title']}]({page}) {one['version']} ({framework})",
+                f"[{one['title']}]({page}) {one['version']}"
+                + f" ({framework})" * (framework not in one["title"]),
                 VERDICTS[one["verdict"]],
                 *(_cell(rows[each]) for each in TITLES),
                 ", ".join(causes),
@@ -78,7 +79,7 @@ def table() -> str:
     latest = max(each["date"] for each in those)
     below = (
         f"{len(those)} implementations were run on {latest}: {told}. Right: "
-        f"{', '.join(right[:-1])} and {right[-1]}. "
+        f"{'; '.join(right)}. "
         f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])
@@ -166,9 +167,10 @@ def seen(results: dict[str, Any]) -> str:
         for alone, around in map(pair, worse)
     ]
     return wrapped(
-        f"At a learning rate of 0.4, {failed} of {runs} runs of SGD stay below 50 % "
-        f"validation accuracy, and {inside} of Lookahead's. At the best rate, 0.2, the two "
-        "hardly differ. Below it, and at momentum 0.8, Lookahead is *worse*: its median "
+        f"At a learning rate of 0.4, {failed} of {runs} runs of SGD fail (they stay below "
+        f"50 % validation accuracy), and {inside} of Lookahead's. At the best rate, 0.2, "
+        "the two hardly differ. At lower rates, and at momentum 0.8, Lookahead is *worse*: "
+        "its median "
         f"loss is {min(times):.1f} to {max(times):.1f} times as high. So use it where you "
         "cannot tune the learning rate; where you can, expect little from it on this task."
     )

@@ -199,8 +199,8 @@ def _over_rates(
         f"a mean of {at_largest[0]:.1f} % validation accuracy alone and "
         f"{at_largest[1]:.1f} % inside Lookahead; "
         f"with the best, {at_best[0]:.1f} % and {at_best[1]:.1f} %. "
-        f"Seeds that diverge or stay below 50 % with the larger: {failed[0]} of "
-        f"{len(accuracies[0])} alone, {failed[1]} inside."
+        f"Of {several(len(accuracies[0]), 'seed')} with the larger, {failed[0]} diverged "
+        f"or stayed below 50 % alone, and {failed[1]} inside."
     )
     return table, words
 

@@ -9,9 +9,9 @@ from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
 from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
 from lookahead_ref.optimizers.family import CycleRate, SlowMo, diloco, slowmo, snoo
 from lookahead_ref.optimizers.grouped import Grouped, GroupedState
-from lookahead_ref.optimizers.inner import SGD, AdaGrad, Adam, HeavyBall, Nesterov
+from lookahead_ref.optimizers.inner import SGD, Adam, HeavyBall, Nesterov
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState, innermost
-from lookahead_ref.optimizers.more_inner import AMSGrad, Lion, RAdam, RMSProp
+from lookahead_ref.optimizers.more_inner import AdaGrad, AMSGrad, Lion, RAdam, RMSProp
 from lookahead_ref.optimizers.schedules import Scaled
 from lookahead_ref.optimizers.workers import Workers
 

@@ -1,4 +1,4 @@
-"""The inner optimizers of the paper: SGD with and without momentum, AdaGrad and Adam.
+"""Inner optimizers: SGD, heavy ball, Nesterov's momentum and Adam.
 
 Each is a rule, from the gradient g and its slots to an update u and new slots. All share
 `learning_rate`, `weight_decay` and `weight_decay_kind`, which `base.UpdateRule` documents,
@@ -94,40 +94,6 @@ class Nesterov:
             return g + momentum * v, v
 
         return nesterov
-
-
-@dataclass(frozen=True)
-class AdaGrad:
-    """AdaGrad: s <- s + g * g; u = g / (sqrt(s) + epsilon).
-
-    J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
-    stochastic optimization", JMLR 2011. `epsilon` keeps the division finite.
-    """
-
-    learning_rate: float | Schedule
-    epsilon: float = 1e-10
-    weight_decay: float = 0.0
-    weight_decay_kind: WeightDecayKind = "l2"
-    slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
-    init, step, evaluation_params = base.init, base.step, base.evaluation_params
-
-    def __post_init__(self) -> None:
-        base.check(self, epsilon=non_negative)
-
-    def coefficients(self, t: int) -> Mapping[str, float]:
-        return {"epsilon": float(self.epsilon)}
-
-    @staticmethod
-    def rule(xp: Any) -> Any:
-        def adagrad(g, s, epsilon):
-            s = s + g * g
-            return g / (xp.sqrt(s) + epsilon), s
-
-        return adagrad
-
-    def curvature(self, state: InnerState) -> tuple[Tree, float]:
-        """Return the sum of squares and the factor to its mean, for `AdaptiveAlpha`."""
-        return state.slots["sum_of_squares"], 1.0 / state.updates
 
 
 @dataclass(frozen=True)

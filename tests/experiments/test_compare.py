@@ -139,7 +139,7 @@ def test_a_seed_that_diverged_counts_among_those_below_half(comparison: Report) 
     job = compare.prepare(SETTINGS)
     outcomes = [Outcome(arm, tuple(runs[arm.title])) for arm in job.plan.arms]
     said = job.find(outcomes).summary
-    assert "diverge or stay below 50 % with the larger: 1 of 2 alone" in said
+    assert "Of 2 seeds with the larger, 1 diverged or stayed below 50 % alone" in said
 
 
 def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
