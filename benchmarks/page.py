@@ -8,7 +8,6 @@ Run it where the measurements were made, as it shows the installed versions.
 import ast
 import json
 import math
-import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from lookahead_ref.report import plots
 from suite.cases import elements, traffic
+from suite.works import found_in
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 DOCS = Path(__file__).parents[1] / "docs"
@@ -433,10 +433,8 @@ def machine(path: Path) -> str:
 
 def data() -> str:
     """Say what whole runs were trained on."""
-    folder = os.environ.get("LOOKAHEAD_BENCHMARK_DATA")
-    found = {each.name for each in Path(folder).iterdir()} if folder else set()
     known = {"ptb": "Penn Treebank", "cifar10": "CIFAR-10", "mnist": "MNIST"}
-    names = [title for name, title in known.items() if name in found]
+    names = [title for name, title in known.items() if found_in(name)]
     read = f"read {' and '.join(names)}, and otherwise draw" if names else "draw"
     return f"Whole runs {read} their data at random."
 

@@ -15,6 +15,7 @@ import device
 import functions
 import lookahead_ref as la
 import page
+from suite import settings
 
 Figures = dict[str, dict[tuple[Any, ...], Any]]
 
@@ -109,7 +110,7 @@ def test_the_page_says_what_runs_were_trained_on(
 ) -> None:
     assert page.data() == "Whole runs draw their data at random."
     (tmp_path / "ptb").mkdir()
-    monkeypatch.setenv("LOOKAHEAD_BENCHMARK_DATA", str(tmp_path))
+    monkeypatch.setattr(settings, "DATA", tmp_path)
     assert page.data() == (
         "Whole runs read Penn Treebank, and otherwise draw their data at random."
     )

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs.helpers import zeros
 from lookahead_ref.conformance.bugs.simulation import (
     Convention,
     Outer,
@@ -67,8 +68,7 @@ class SkippedSync(Some):
         theta = super().advance(theta, grads)
         if self.calls == 1 and self.phi is not phi:
             # A slot that is made with the first gradient holds zeros until then.
-            zeros = [[0.0] * len(x) for x in theta]
-            self.phi = picked(self.moving, self.phi, zeros)
+            self.phi = picked(self.moving, self.phi, zeros(theta))
         return theta
 
 

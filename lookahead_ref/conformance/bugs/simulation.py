@@ -369,13 +369,9 @@ class SimulatedProgram:
         theta: Tensors = weights["theta"]
         for each, kept in zip(parts_of(levels), states, strict=True):
             of = "outer-" if isinstance(each, Outer) else ""
-            found = {
-                # A list of counts is changed in place, and may be there for two workers.
-                n: list(v) if isinstance(v, list) else v
-                for n, v in kept.items()
-                if f"{of}{n}" not in self.lost
-            }
-            vars(each).update(found, made_anew=False)
+            # Copied, as two workers may be given the same.
+            found = {n: v for n, v in kept.items() if f"{of}{n}" not in self.lost}
+            vars(each).update(_copied(found), made_anew=False)
         for level, own in _lookaheads(levels, theta) if self.recaptures else ():
             if "phi" in self.lost:
                 level.phi = own
@@ -412,11 +408,12 @@ def state_of(levels: list[Any], theta: Tensors) -> State:
 
 def kept_of(part: Any) -> dict[str, Any]:
     """Copy what is saved of a Lookahead or an optimizer."""
-    kept = (*COUNTS, *ARRAYS)
+    return _copied({n: v for n, v in vars(part).items() if n in (*COUNTS, *ARRAYS)})
+
+
+def _copied(kept: Mapping[str, Any]) -> dict[str, Any]:
     # Counts of tensors are lists, which are changed in place; arrays never are.
-    return {
-        n: list(v) if isinstance(v, list) else v for n, v in vars(part).items() if n in kept
-    }
+    return {n: list(v) if isinstance(v, list) else v for n, v in kept.items()}
 
 
 def arrays_of(state: State) -> State:

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs import helpers
 from lookahead_ref.conformance.bugs.simulation import Edit, rewritten
 from lookahead_ref.conformance.edits import grammar
 from lookahead_ref.conformance.edits.grammar import (
@@ -89,7 +90,8 @@ def _edit(
     constant: float | None = None,
 ) -> type[Edit]:
     # What an edited function finds outside of itself, the constant among it.
-    within = {**vars(oracle), **vars(inspect.getmodule(place.function)), **vars(grammar)}
+    modules = oracle, inspect.getmodule(place.function), helpers, grammar
+    within = {name: each for module in modules for name, each in vars(module).items()}
     within["C"] = 1.0 if constant is None else constant
     exec(code, within)
     function = within[place.function.__name__]

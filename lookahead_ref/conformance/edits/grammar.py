@@ -176,11 +176,6 @@ DEFAULTS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 """What frameworks take for a hyperparameter that is not given."""
 
 
-def zeros(tensors: oracle.Tensors) -> oracle.Tensors:
-    """Return tensors of zeros."""
-    return [[0.0] * len(each) for each in tensors]
-
-
 def scaled(value: Any, by: Any) -> Any:
     """Multiply a number, tensors, or slots."""
     return mapped(lambda x: x * by, value)

@@ -60,26 +60,44 @@ _CONDITIONS = (
 
 def only(edit: type[Edit], when: When) -> type[Edit]:
     """Return an edit that takes effect under a condition alone."""
+
+    def own(origin: Any, name: str, made: Any) -> dict[str, Any]:
+        if name != "rules":
+            return {name: _either(when.holds, made, vars(origin)[name], 0)}
+        if when.of is not None:
+            return {name: made, "step": _ruled(when.holds, made, origin.step)}
+        right = origin.rules
+        return {
+            name: {
+                each: (_either(when.holds, rule, right[each][0], 1), slots)
+                for each, (rule, slots) in made.items()
+            }
+        }
+
+    return _limited(edit, when.words, when.needs, 3, own)
+
+
+def _limited(
+    edit: type[Edit],
+    words: str,
+    needs: tuple[str, ...],
+    rank: int,
+    own: Callable[[Any, str, Any], dict[str, Any]],
+) -> type[Edit]:
+    """Return an edit whose changed functions are replaced: by class, name and function."""
     parts = {}
     for base, part in edit.parts.items():
         origin: Any = part.__bases__[0]
-        own = {}
+        of_part: dict[str, Any] = {}
         for name, made in vars(part).items():
-            if name == "rules" and when.of is None:
-                own[name] = {
-                    each: (_either(when.holds, rule, origin.rules[each][0], 1), slots)
-                    for each, (rule, slots) in made.items()
-                }
-            elif name == "rules":
-                own |= {name: made, "step": _ruled(when.holds, made, origin.step)}
-            elif not name.startswith("__"):
-                own[name] = _either(when.holds, made, vars(origin)[name], 0)
-        parts[base] = type(part.__name__, (origin,), own)
+            if not name.startswith("__"):
+                of_part |= own(origin, name, made)
+        parts[base] = type(part.__name__, (origin,), of_part)
     attributes = {
-        "says": f"{edit.says}, {when.words}",
-        "needs": (*edit.needs, *when.needs),
+        "says": f"{edit.says}, {words}",
+        "needs": (*edit.needs, *needs),
         "parts": parts,
-        "rank": edit.rank + 3,
+        "rank": edit.rank + rank,
     }
     return type("Edit", (edit,), attributes)
 
@@ -120,22 +138,11 @@ PARTED = ("synchronize", "follow", "step", "restart", "evaluate", "loaded")
 def of_some(edit: type[Edit], words: str) -> type[Edit]:
     """Return an edit that is of some tensors alone."""
     need, chosen = WHICH[words]
-    parts = {}
-    for base, part in edit.parts.items():
-        origin: Any = part.__bases__[0]
-        own = {
-            name: _picking(chosen, made, getattr(origin, name))
-            for name, made in vars(part).items()
-            if not name.startswith("__")
-        }
-        parts[base] = type(part.__name__, (origin,), own)
-    attributes = {
-        "says": f"{edit.says}, {words}",
-        "needs": (*edit.needs, need),
-        "parts": parts,
-        "rank": edit.rank + 2,
-    }
-    return type("Edit", (edit,), attributes)
+
+    def own(origin: Any, name: str, made: Any) -> dict[str, Any]:
+        return {name: _picking(chosen, made, getattr(origin, name))}
+
+    return _limited(edit, words, (need,), 2, own)
 
 
 def _picking(chosen: Chosen, edited: Any, right: Any) -> Any:
