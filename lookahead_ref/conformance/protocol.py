@@ -118,7 +118,7 @@ class Setup:
         nesting: bool = False,
         alpha_schedule: bool = False,
     ) -> None:
-        """Refuse a case that needs more than a program offers: it then counts as not offered.
+        """Refuse a case that needs more than a program offers; it counts as not offered.
 
         What the program has is as in `Inner.rule`, `Inner.weight_decay_kind` and
         `Level.inner_state`, by default all; unless it says so, Lookaheads are not nested,
