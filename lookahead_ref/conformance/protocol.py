@@ -39,26 +39,19 @@ class TargetError(Exception):
 
 @dataclass(frozen=True)
 class Level:
-    """A Lookahead.
-
-    Parameters
-    ----------
-    k : int
-        The synchronization period.
-    alpha : tuple of float
-        The slow weights' step size at the first synchronization, the second, ...; the last
-        entry holds from then on, so that a constant has one entry. Empty with `outer`.
-    inner_state : {"maintain", "reset", "interpolate"}
-        What a synchronization does to the inner optimizer's state.
-    outer : Inner, optional
-        The optimizer of phi, from phi - theta, instead of alpha; its learning rate counts
-        synchronizations. Only for adapters that offer it.
-    """
+    """A Lookahead."""
 
     k: int
+    """The synchronization period."""
     alpha: tuple[float, ...]
+    """The slow weights' step size at the first synchronization, the second, ...; the last
+    entry holds from then on, so that a constant has one entry. Empty with `outer`."""
     inner_state: str
+    """What a synchronization does to the inner optimizer's state: ``"maintain"``,
+    ``"reset"`` or ``"interpolate"`` it."""
     outer: "Inner | None" = None
+    """The optimizer of phi, from phi - theta, instead of alpha; its learning rate counts
+    synchronizations. Only for adapters that offer it."""
 
     def alpha_at(self, synchronization: int) -> float:
         """Return alpha at a synchronization, counted from 0."""
@@ -67,26 +60,17 @@ class Level:
 
 @dataclass(frozen=True)
 class Inner:
-    """An inner optimizer.
-
-    Parameters
-    ----------
-    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam", "own"}
-        Its rule; ``own`` is the program's, only for those that offer ``own-inner``.
-    hyperparameters : dict
-        Its hyperparameters, from ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and
-        ``weight_decay``.
-    weight_decay_kind : {"none", "l2", "decoupled"}
-        Where weight decay enters.
-    learning_rate : tuple of float
-        The learning rate at the first step, the second, ...; the last entry holds from then
-        on.
-    """
+    """An inner optimizer."""
 
     rule: str
+    """``"sgd"``, ``"heavy-ball"``, ``"nesterov"``, ``"adagrad"`` or ``"adam"``; or
+    ``"own"``, the program's, only for those that offer ``own-inner``."""
     hyperparameters: Mapping[str, float]
+    """From ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and ``weight_decay``."""
     weight_decay_kind: str
+    """Where weight decay enters: ``"none"``, ``"l2"`` or ``"decoupled"``."""
     learning_rate: tuple[float, ...]
+    """At the first step, the second, ...; the last entry holds from then on."""
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate at a step, counted from 0."""
@@ -95,31 +79,19 @@ class Inner:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that a program needs to start a case.
-
-    Parameters
-    ----------
-    case : str
-        The case's id; nothing may depend on it.
-    dtype : {"float32", "float64"}
-        The precision to work in.
-    params : dict
-        Name to initial array, new and of that dtype.
-    levels : tuple of Level
-        The Lookaheads, the outermost first.
-    inner : Inner
-        The inner optimizer.
-    workers : int, default: 1
-        With several workers, dicts hold the tensors of all: ``1/weight``, ``2/weight``,
-        ...; see `split` and `merged`. Only for adapters that offer workers.
-    """
+    """Everything that a program needs to start a case."""
 
     case: str
+    """The case's id; nothing may depend on it."""
     dtype: str
     params: Tensors
+    """Name to initial array, new and of that dtype."""
     levels: tuple[Level, ...]
+    """The Lookaheads, the outermost first."""
     inner: Inner
     workers: int = 1
+    """With several workers, dicts hold the tensors of all: ``1/weight``, ``2/weight``, ...;
+    see `split` and `merged`. Only for adapters that offer workers."""
 
     def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Split a dict by name into one for each worker."""
@@ -146,20 +118,11 @@ class Setup:
         nesting: bool = False,
         alpha_schedule: bool = False,
     ) -> None:
-        """Refuse a case that needs more than a program offers.
+        """Refuse a case that needs more than a program offers; it counts as not offered.
 
-        Parameters
-        ----------
-        rules, weight_decay, inner_states : collection of str, optional
-            What the program has, as in `Inner.rule`, `Inner.weight_decay_kind` and
-            `Level.inner_state`; default: all.
-        nesting, alpha_schedule : bool, default: False
-            Whether Lookaheads may be nested, and whether alpha may change.
-
-        Raises
-        ------
-        UnsupportedError
-            If the case needs more; it then counts as not offered, not as wrong.
+        What the program has is as in `Inner.rule`, `Inner.weight_decay_kind` and
+        `Level.inner_state`, by default all; unless it says so, Lookaheads are not nested,
+        and alpha does not change.
 
         Examples
         --------
@@ -233,26 +196,12 @@ class ModelAdapter(Protocol):
     def model_loss_and_grads(
         self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
     ) -> tuple[Any, Tensors, Tensors]:
-        """Compute loss and gradients of a batch.
+        """Compute a batch's mean cross entropy in nats, the gradients, what is carried on.
 
-        Parameters
-        ----------
-        model : dict
-            ``kind``, ``"mlp"`` or ``"lstm"``; ``layers``; ``activation`` of a perceptron,
-            ``tied`` of an LSTM.
-        params : dict
-            Name, such as ``layer1.weight``, to an array of the precision to work in.
-        batch : dict
-            ``inputs`` and ``labels``; of an LSTM ``carried`` too.
-
-        Returns
-        -------
-        loss : number
-            The mean cross entropy in nats.
-        gradients : dict
-            Array by the parameter's name.
-        carried : dict
-            Array by its name in ``batch["carried"]``; empty for a perceptron.
+        `model` has ``kind``, ``"mlp"`` or ``"lstm"``; ``layers``; ``activation`` of a
+        perceptron, ``tied`` of an LSTM. `params` maps names, such as ``layer1.weight``, to
+        arrays of the precision to work in, as the gradients do; `batch` has ``inputs`` and
+        ``labels``. An LSTM's has ``carried`` too: names to arrays, as the third result is.
         """
 
 
@@ -290,30 +239,11 @@ def _inner(inner: Mapping[str, Any], learning_rate: list[str]) -> Inner:
 def observe(
     case: Case, dtype: str, adapter: Adapter, resumed: Callable[[], Adapter] | None = None
 ) -> Observation:
-    """Run a case on a program.
+    """Run a case on a program, and return its values.
 
-    Parameters
-    ----------
-    case : Case
-        The case.
-    dtype : {"float32", "float64"}
-        The precision to work in.
-    adapter : Adapter
-        The program.
-    resumed : callable, optional
-        Makes the program that loads a saved state; default: `adapter` loads it.
-
-    Returns
-    -------
-    Observation
-        The program's values.
-
-    Raises
-    ------
-    UnsupportedError
-        If the program does not offer what the case needs.
-    TargetError
-        If an answer has the wrong names or shapes.
+    `resumed` makes the program that loads a saved state; by default `adapter` loads it. If
+    the program does not offer what the case needs, that is an `UnsupportedError`; an answer
+    with wrong names or shapes is a `TargetError`.
     """
     seen, *saved = walk(case, dtype, adapter)
     if case.save_after is not None:
