@@ -2,7 +2,6 @@
 
 import csv
 import html
-import importlib
 import math
 import re
 import runpy
@@ -152,13 +151,6 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
     both = page([elsewhere], before=text)
     assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
-
-
-@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
-def test_each_row_stands_beside_the_papers_number(name: str) -> None:
-    module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
-    plan = module.plan(QUICK)
-    assert [arm.title for arm in plan.arms] == list(module.PAPER)
 
 
 def test_the_papers_numbers_are_those_of_the_document() -> None:
