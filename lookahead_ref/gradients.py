@@ -29,16 +29,31 @@ def value_and_grad(
 ) -> Callable[..., tuple[Any, Any]]:
     """Make a function that returns a scalar function's value and its gradient.
 
-    `fn` is written in ``autograd.numpy`` and called as ``fn(params, *args, **kwargs)``,
-    where ``params`` is a dict of one or more arrays of real floating-point numbers, nested
-    to any depth. It returns a real scalar, or with `has_aux` a pair of one and anything
-    else.
+    Parameters
+    ----------
+    fn : callable
+        ``fn(params, *args, **kwargs)``, written in ``autograd.numpy``. ``params`` is a
+        dict of float arrays, nested to any depth. Returns a real scalar, or with
+        `has_aux` a pair of a real scalar and anything else.
+    has_aux : bool, default False
+        Whether `fn` returns ``(value, aux)``.
 
-    What is made takes what `fn` takes and returns ``(value, grads)``, or with `has_aux`
-    ``((value, aux), grads)``. ``grads`` has the structure, shapes and dtypes of ``params``:
-    float32 stays float32. A parameter that the value does not depend on has a gradient of
-    zeros; if none matters, there is a warning like autograd's own. No two gradients share
-    memory.
+    Returns
+    -------
+    callable
+        Takes what `fn` takes and returns ``(value, grads)``, or with `has_aux`
+        ``((value, aux), grads)``. ``grads`` has the structure, shapes and dtypes of
+        ``params``: float32 stays float32. A parameter that the value does not depend on
+        has a gradient of zeros; if none matters, there is a warning like autograd's own. No
+        two gradients share memory.
+
+    Raises
+    ------
+    TypeError
+        From the returned function, if a leaf of ``params`` is not an array of real
+        floating-point numbers, or `fn` returns something else than above.
+    ValueError
+        From the returned function, if ``params`` has no leaves.
 
     References
     ----------
@@ -114,14 +129,31 @@ def value_and_grad(
 def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], Array]:
     """Scale gradients down so that their joint norm is at most `max_norm`.
 
-    Returns the gradients, names to float32 or float64 arrays, possibly nested, each
-    multiplied by ``min(1, max_norm / norm)``: unchanged, to the bit, if the norm is at most
-    `max_norm`, a finite number > 0 in the widest of their dtypes.
+    Parameters
+    ----------
+    grads : dict
+        The gradients: names to float32 or float64 arrays, possibly nested.
+    max_norm : float
+        The largest norm that is not clipped.
 
-    Returns also the norm before clipping, an array without dimensions that stays on its
-    device. It is NaN or infinite if a gradient is: do not use the gradients then. It is
-    also infinite if it is too large for the dtype; the gradients are then clipped.
+    Returns
+    -------
+    grads : dict
+        The gradients, each multiplied by ``min(1, max_norm / norm)``: unchanged, to the
+        bit, if the norm is at most `max_norm`.
+    norm : array
+        The norm before clipping, an array without dimensions that stays on its device. It
+        is NaN or infinite if a gradient is: do not use the gradients then. It is also
+        infinite if it is too large for the dtype; the gradients are then clipped.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `max_norm` is not a finite number > 0 in the widest dtype of `grads`, or `grads`
+        is not a tree of such arrays.
+
+    Notes
+    -----
     The norm is computed relative to the largest element, so that squares neither overflow
     nor vanish. The sum depends on its order: across libraries it agrees to rounding, not to
     the bit.

@@ -1,17 +1,4 @@
-"""The golden suite: vectors that reveal the mistakes of any implementation.
-
-Common arguments:
-
-profile : str, optional
-    Only its cases, such as ``wrapper``; all if not given. An unknown one is a ValueError.
-folder : path, optional
-    Where the vector files are; in this package if not given. A file that is missing, of a
-    later version, truncated or edited is a `VectorFileError` that names it.
-dtype : {"float32", "float64"}
-    The precision that a program works in.
-level : {"strict", "gpu"}, default: "strict"
-    The tolerances.
-"""
+"""The golden suite: vectors that reveal the mistakes of any implementation."""
 
 from lookahead_ref.conformance.judging import (
     Mismatch,

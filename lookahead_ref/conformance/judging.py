@@ -95,10 +95,25 @@ def distances(
 def within(
     got: Float64Array, expected: Expected, step: int, dtype: str, level: str = "strict"
 ) -> bool:
-    """Whether the values after a step, counted from 1, are within their tolerances.
+    """Check values after one step.
 
-    Elements of all tensors are concatenated in `got`; `expected` is such as
-    ``case.outcomes[0].fast``.
+    Parameters
+    ----------
+    got : ndarray
+        The values, elements of all tensors concatenated.
+    expected : Expected
+        The expected values, such as ``case.outcomes[0].fast``.
+    step : int
+        The step, counted from 1.
+    dtype : {"float32", "float64"}
+        The precision of the computation.
+    level : {"strict", "gpu"}, default: "strict"
+        The tolerances.
+
+    Returns
+    -------
+    bool
+        Whether all are within their tolerances.
     """
     tolerance = expected.tolerance[dtype, level][step - 1]
     return bool(np.all(distances(got, expected.values[step - 1], tolerance) <= 1.0))
@@ -107,8 +122,22 @@ def within(
 def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> Verdict:
     """Compare a program's values in a case with its outcomes.
 
-    The verdict is for the outcome that it follows or, if none, for the one that it followed
-    for the longest.
+    Parameters
+    ----------
+    case : Case
+        The case.
+    seen : Observation
+        The program's values.
+    dtype : {"float32", "float64"}
+        The precision that the program worked in.
+    level : {"strict", "gpu"}, default: "strict"
+        The tolerances.
+
+    Returns
+    -------
+    Verdict
+        The verdict for the outcome that it follows or, if none, for the one that it
+        followed for the longest.
     """
     verdicts = [_against(case, outcome, seen, dtype, level) for outcome in case.outcomes]
     follows = tuple(verdict.outcome for verdict in verdicts if verdict.passed)
@@ -178,10 +207,28 @@ class ModelAnswer(NamedTuple):
 def judge_model(
     case: ModelCase, answer: ModelAnswer, dtype: str, level: str = "strict"
 ) -> list[Mismatch]:
-    """Compare a model's results for `ModelCase.params` and `ModelCase.batch` with a case.
+    """Compare an answer with a golden case.
 
-    For each failing quantity, the result has the element with the largest error. An array
-    with a name or shape that the case does not have is a ValueError.
+    Parameters
+    ----------
+    case : ModelCase
+        The case.
+    answer : ModelAnswer
+        The model's results for `ModelCase.params` and `ModelCase.batch`.
+    dtype : {"float32", "float64"}
+        The precision that it worked in.
+    level : {"strict", "gpu"}
+        The tolerances.
+
+    Returns
+    -------
+    list of Mismatch
+        For each failing quantity, the element with the largest error.
+
+    Raises
+    ------
+    ValueError
+        If an array has a name or shape that the case does not have.
 
     Examples
     --------

@@ -118,11 +118,20 @@ class Setup:
         nesting: bool = False,
         alpha_schedule: bool = False,
     ) -> None:
-        """Refuse a case that needs more than a program offers; it counts as not offered.
+        """Refuse a case that needs more than a program offers.
 
-        What the program has is as in `Inner.rule`, `Inner.weight_decay_kind` and
-        `Level.inner_state`, by default all; unless it says so, Lookaheads are not nested,
-        and alpha does not change.
+        Parameters
+        ----------
+        rules, weight_decay, inner_states : collection of str, optional
+            What the program has, as in `Inner.rule`, `Inner.weight_decay_kind` and
+            `Level.inner_state`; default: all.
+        nesting, alpha_schedule : bool, default: False
+            Whether Lookaheads may be nested, and whether alpha may change.
+
+        Raises
+        ------
+        UnsupportedError
+            If the case needs more; it then counts as not offered, not as wrong.
 
         Examples
         --------
@@ -196,12 +205,26 @@ class ModelAdapter(Protocol):
     def model_loss_and_grads(
         self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
     ) -> tuple[Any, Tensors, Tensors]:
-        """Compute a batch's mean cross entropy in nats, the gradients, what is carried on.
+        """Compute loss and gradients of a batch.
 
-        `model` has ``kind``, ``"mlp"`` or ``"lstm"``; ``layers``; ``activation`` of a
-        perceptron, ``tied`` of an LSTM. `params` maps names, such as ``layer1.weight``, to
-        arrays of the precision to work in, as the gradients do; `batch` has ``inputs`` and
-        ``labels``. An LSTM's has ``carried`` too: names to arrays, as the third result is.
+        Parameters
+        ----------
+        model : dict
+            ``kind``, ``"mlp"`` or ``"lstm"``; ``layers``; ``activation`` of a perceptron,
+            ``tied`` of an LSTM.
+        params : dict
+            Name, such as ``layer1.weight``, to an array of the precision to work in.
+        batch : dict
+            ``inputs`` and ``labels``; of an LSTM ``carried`` too.
+
+        Returns
+        -------
+        loss : number
+            The mean cross entropy in nats.
+        gradients : dict
+            Array by the parameter's name.
+        carried : dict
+            Array by its name in ``batch["carried"]``; empty for a perceptron.
         """
 
 
@@ -239,11 +262,30 @@ def _inner(inner: Mapping[str, Any], learning_rate: list[str]) -> Inner:
 def observe(
     case: Case, dtype: str, adapter: Adapter, resumed: Callable[[], Adapter] | None = None
 ) -> Observation:
-    """Run a case on a program, and return its values.
+    """Run a case on a program.
 
-    `resumed` makes the program that loads a saved state; by default `adapter` loads it. If
-    the program does not offer what the case needs, that is an `UnsupportedError`; an answer
-    with wrong names or shapes is a `TargetError`.
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    adapter : Adapter
+        The program.
+    resumed : callable, optional
+        Makes the program that loads a saved state; default: `adapter` loads it.
+
+    Returns
+    -------
+    Observation
+        The program's values.
+
+    Raises
+    ------
+    UnsupportedError
+        If the program does not offer what the case needs.
+    TargetError
+        If an answer has the wrong names or shapes.
     """
     seen, *saved = walk(case, dtype, adapter)
     if case.save_after is not None:

@@ -123,7 +123,12 @@ class AnyCase:
 
 
 class Case(AnyCase):
-    """A case of the golden suite, made from its data in the file.
+    """A case of the golden suite.
+
+    Parameters
+    ----------
+    data : dict
+        The case as in the file.
 
     Examples
     --------
@@ -205,13 +210,37 @@ class Suite:
 def decode(values: Sequence[str]) -> Float64Array:
     """Read bit strings: IEEE-754 binary64, 16 hexadecimal digits each, the sign first.
 
-    The result is a float64 array of shape (len(values),).
+    Parameters
+    ----------
+    values : list of str
+        The bit strings.
+
+    Returns
+    -------
+    ndarray
+        Float64, of shape (len(values),).
     """
     return np.frombuffer(bytes.fromhex("".join(values)), ">f8").astype(np.float64)
 
 
 def load(folder: Traversable | None = None) -> Suite:
-    """Read and check all vector files."""
+    """Read and check all vector files.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The folder; that of this package if not given.
+
+    Returns
+    -------
+    Suite
+        The suite.
+
+    Raises
+    ------
+    VectorFileError
+        If a file is missing, of a later version, truncated or edited; the message names it.
+    """
     if folder is None:
         return _packaged()
     index, found = read_files(folder, OPTIMIZERS)
@@ -224,7 +253,24 @@ def _packaged() -> Suite:
 
 
 def cases(profile: str | None = None, *, folder: Traversable | None = None) -> list[Case]:
-    """List the cases of the golden suite; pytest names a test after their ids.
+    """List the cases of the golden suite, to parametrize a test with.
+
+    Parameters
+    ----------
+    profile : str, optional
+        The profile to list, such as ``wrapper``; all of them if not given.
+    folder : path, optional
+        The folder of the vector files; that of this package if not given.
+
+    Returns
+    -------
+    list of Case
+        The cases. Pytest names a test after their ids.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile; a VectorFileError if a file cannot be read or trusted.
 
     Examples
     --------
@@ -327,7 +373,12 @@ def _rows(quantities: list[dict[str, Any]]) -> Expected:
 
 
 class ModelCase(AnyCase):
-    """A model with weights and a batch, and the expected results, as in the file.
+    """A model with weights and a batch, and the expected results.
+
+    Parameters
+    ----------
+    data : dict
+        The case as in the file.
 
     Examples
     --------
@@ -393,7 +444,24 @@ def _expected(quantity: Mapping[str, Any], shape: Any) -> Expected:
 def model_cases(
     profile: str | None = None, *, folder: Traversable | None = None
 ) -> list[ModelCase]:
-    """List the golden models, of the profile ``model:mlp``, of ``model:lstm``, or of both.
+    """List the golden models, to parametrize a test with.
+
+    Parameters
+    ----------
+    profile : {"model:mlp", "model:lstm"}, optional
+        The profile to list; both if not given.
+    folder : path, optional
+        The folder of the files; that of this package if not given.
+
+    Returns
+    -------
+    list of ModelCase
+        The cases. Pytest names a test after their ids.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile; a VectorFileError if a file cannot be read or trusted.
 
     Examples
     --------

@@ -23,9 +23,14 @@ class Grouped:
 
     A parameter belongs to the first pattern that its path matches. Groups are independent,
     so that they may differ in everything: weight decay, learning rate, k and alpha, or the
-    method. In a pattern ``*`` stands for any characters, ``/`` included, ``?`` for one and
-    ``[ab]`` for a or b. Every parameter must match a pattern; every pattern other than
-    ``*`` must be some parameter's first match.
+    method.
+
+    Parameters
+    ----------
+    groups : dict
+        From patterns to optimizers. In a pattern ``*`` stands for any characters, ``/``
+        included, ``?`` for one and ``[ab]`` for a or b. Every parameter must match a
+        pattern; every pattern other than ``*`` must be some parameter's first match.
 
     Examples
     --------

@@ -24,6 +24,15 @@ class Workers:
     sequences with an entry for each worker. In training, ``workers`` of
     `lookahead_ref.training.train` does the same, in one process or several.
 
+    Parameters
+    ----------
+    lookahead : Lookahead
+        The optimizer of each worker; its alpha cannot be an `AdaptiveAlpha`.
+    count : int
+        The number of workers M.
+
+    Notes
+    -----
     Pseudo-gradients are added in the order of the workers, then divided by M. Nothing else
     is averaged: each worker keeps its own inner slots.
 
@@ -41,9 +50,7 @@ class Workers:
     """
 
     lookahead: Lookahead
-    """The optimizer of each worker; its alpha cannot be an `AdaptiveAlpha`."""
     count: int
-    """The number of workers M."""
     several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

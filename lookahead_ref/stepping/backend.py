@@ -162,10 +162,21 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str, **options: Any) -> Backend:
-    """Load a backend by the name of its entry point.
+    """Load a backend.
 
-    The options are arguments of its class, such as the number of `threads` of ``numba``. An
-    unknown name is a ValueError; a `BackendUnavailableError` says why it cannot run here.
+    Parameters
+    ----------
+    name : str
+        The name of its entry point.
+    **options
+        Arguments of its class, such as the number of `threads` of ``numba``.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of this name.
+    BackendUnavailableError
+        If it cannot run here; the message says why.
 
     Examples
     --------

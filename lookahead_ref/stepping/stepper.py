@@ -189,11 +189,32 @@ class _Group:
 class Stepper:
     """Run an optimizer in place, each step fused into one pass over memory.
 
-    The initial parameters, names to float32 or float64 arrays of the backend's library,
-    possibly nested, are copied. The backend, or its name, is one that `backend.load` takes.
-    Parameters that cannot be optimized, or an unknown backend, are a TypeError or
-    ValueError; a backend that cannot run here is a `BackendUnavailableError`.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimizer.
+    params : dict
+        The initial parameters: names to float32 or float64 arrays of the backend's library,
+        possibly nested. They are copied.
+    backend : str or Backend, default: "numpy"
+        The backend that runs the updates, or its name.
 
+    Attributes
+    ----------
+    optimizer : Optimizer
+        The optimizer.
+    backend : Backend
+        The backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `params` cannot be optimized, or there is no such backend.
+    BackendUnavailableError
+        If the backend cannot run here.
+
+    Notes
+    -----
     Parameters and state are in memory once. On all backends of this package that compute in
     host memory, they agree bit for bit with the pure interface. A step neither raises nor
     warns if a result overflows or is not a number.
@@ -261,11 +282,20 @@ class Stepper:
     def step(self, grads: Tree) -> None:
         """Do one update in place.
 
-        The gradients of the loss are like the parameters in names, shapes, dtypes and
-        library. They are not changed, and not copied unless they are not contiguous. If
-        they do not match, or a schedule returns a value out of range, that is a TypeError
-        or ValueError, and nothing changes. It is a RuntimeError if an earlier step was
-        interrupted while writing, or another thread is using the stepper.
+        Parameters
+        ----------
+        grads : dict
+            The gradient of the loss, like the parameters in names, shapes, dtypes and
+            library. It is not changed, and not copied unless it is not contiguous.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `grads` does not match the parameters, or a schedule returns a value out of
+            range; parameters and state are then unchanged.
+        RuntimeError
+            If an earlier step was interrupted while writing, or another thread is using the
+            stepper.
         """
         with self._turn:
             self._step(grads)

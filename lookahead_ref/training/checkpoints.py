@@ -126,11 +126,21 @@ class Restored(NamedTuple):
 
 
 class CheckpointFolder:
-    """Writes checkpoints to a folder, which is locked, and finds the last good one.
+    """Writes checkpoints to a folder, and finds the last good one.
 
-    The configuration is everything that decides the run, as plain data; checkpoints of
-    other runs are refused. The last `keep` are kept. There is one after every so many
-    batches or, by default, every minute. `stopping` returns whether to save and stop.
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder, locked.
+    configuration : dict
+        Everything that decides the run, as plain data. Checkpoints of other runs are
+        refused.
+    keep : int, default 3
+        Number of checkpoints kept.
+    every : int, optional
+        Batches between checkpoints; by default there is one every minute.
+    stopping : StopRequest, optional
+        Returns whether to save and stop the run.
     """
 
     def __init__(

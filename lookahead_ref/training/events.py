@@ -149,8 +149,17 @@ class JsonLines:
 
     A context manager: leaving it closes the file. A line has ``event`` (the kind, such as
     ``"epoch_ended"``), the labels, and the fields of the event and its record. It is
-    flushed at once. There is one for every epoch and, if asked for, every update. Numbers
-    that are not finite, which JSON lacks, become ``"nan"``, ``"inf"`` and ``"-inf"``.
+    flushed at once. Numbers that are not finite, which JSON lacks, become the strings
+    ``"nan"``, ``"inf"`` and ``"-inf"``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file. It is created, or appended to.
+    steps : bool, default False
+        Whether to write a line for every update, not only for every epoch.
+    **labels
+        Written into every line, such as the method's name.
 
     Examples
     --------
