@@ -35,15 +35,27 @@ from lookahead_ref.training.events import (
 
 @contextmanager
 def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
-    """Show the progress of work, so much of a unit such as ``"runs"``; every command does.
+    """Show the progress of any work; every command uses this.
 
     On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file
     or Jupyter, on a dumb terminal, and if the environment variable ``CI`` is set, it is a
     line now and then, without control characters.
 
-    Call ``advance(amount, message, rows)`` of what it yields after each piece of work or
-    part of one; the rows say what is running. Call it first with ``found=True`` for what an
-    earlier run has already done.
+    Parameters
+    ----------
+    total : int
+        How much work there is.
+    unit : str
+        Its unit, such as ``"runs"``.
+    console : rich.console.Console
+        Where to show it, usually standard error.
+
+    Yields
+    ------
+    Reporter
+        Call ``advance(amount, message, rows)`` after each piece of work or part of one;
+        the rows say what is running. Call it first with ``found=True`` for what an earlier
+        run has already done.
 
     Examples
     --------
@@ -179,6 +191,11 @@ class TrainingProgress:
     It shows the training loss, or the batch loss if the training examples are not
     evaluated, and the validation accuracy, or for a text the validation perplexity.
     It shows several runs one after the other.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to show it.
     """
 
     def __init__(self, console: Console) -> None:
