@@ -19,10 +19,10 @@ HOUSE = {"library and backends": 26_950, "all tests": 16_560}
 BUILT: dict[str, tuple[int, int]] = {
     "outer optimizers, five more inner ones, theory, golden profile": (1_040, 830),
     "workers, in one process and on MPI": (580, 525),
-    "trials that are continued, estimates, evaluation that can be interrupted": (440, 390),
+    "trials that are continued, estimates, evaluation that can be interrupted": (450, 390),
     "a hundred more causes, own-inner, profiles of frameworks, the survey": (1_670, 1_305),
     "golden profile of workers": (550, 360),
-    "AWD-LSTM, parameter groups, every option in every command": (950, 945),
+    "AWD-LSTM, parameter groups, every option in every command": (960, 945),
     "random crops, ImageNet, budgets, held-out examples, profile of Keras": (930, 500),
     "edits of the oracle as hypotheses, every option of reproduce": (1_765, 460),
 }
