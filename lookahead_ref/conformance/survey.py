@@ -31,6 +31,8 @@ from lookahead_ref.conformance.summary import summarize
 from lookahead_ref.conformance.vectors import VERSION, cases
 from lookahead_ref.report.files import locked, write_json
 
+_FORMAT = "lookahead-survey"
+
 _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
 """Generous, as a slow machine says nothing about an implementation."""
 
@@ -63,7 +65,7 @@ def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
     row = now if history[0]["version"] == now["version"] else old
     those[now["name"]] = {**row, "history": history}
     return {
-        "format": "lookahead-survey",
+        "format": _FORMAT,
         "vectors": VERSION,
         "lookahead_ref": lookahead_ref.__version__,
         "implementations": list(those.values()),
@@ -72,7 +74,14 @@ def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
 
 def load(path: Path) -> dict[str, Any]:
     """Read a survey; it is empty if there is no file."""
-    found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        if found["format"] != _FORMAT:
+            raise ValueError(f"format must be {_FORMAT!r}, got {found['format']!r}")
+    except (LookupError, OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no survey: {error!r}") from error
     return found
 
 
@@ -157,10 +166,12 @@ def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[s
     return sorted([entry, *older], key=lambda e: _age(e["version"]), reverse=True)
 
 
-def _age(version: str) -> tuple[list[int], bool]:
-    """Order versions of a package: 1.9, 1.10rc1, 1.10."""
-    release, *early = re.split(r"(?:a|b|rc|\.dev)\d", version, maxsplit=1)
-    return [int(each) for each in re.findall(r"\d+", release)], not early
+def _age(version: str) -> tuple[list[int], str, list[int]]:
+    """Order versions of a package: 1.9, 1.10b1, 1.10rc1, 1.10rc2, 1.10."""
+    parts = re.split(r"(a|b|rc|\.dev)(?=\d)", version, maxsplit=1)
+    release, kind, early = (*parts, "released", "")[:3]
+    numbers = [[int(n) for n in re.findall(r"\d+", part)] for part in (release, early)]
+    return numbers[0], kind, numbers[1]
 
 
 def verdict(found: Mapping[str, Any]) -> str:

@@ -45,6 +45,10 @@ class DataFileError(ValueError):
     line: int | None = None
     """The line of a text, from 1, if known."""
 
+    def __post_init__(self) -> None:
+        """Support pickling, however the fields were given."""
+        self.args = tuple(vars(self).values())
+
     def __str__(self) -> str:
         at_line = "" if self.line is None else f", line {self.line}"
         at_offset = "" if self.offset is None else f", offset {self.offset}"
