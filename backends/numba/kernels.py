@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from ...kernels import LayerKernels
-from . import convolution, layers, normalization
+from . import convolution, layers, normalization, winograd
 from .threads import Share
 
 P = ParamSpec("P")
@@ -129,27 +129,45 @@ class NumbaLayers(LayerKernels):
         vectors, _ = convolution.panel(x.itemsize, outputs)
         x = np.ascontiguousarray(x)
         packed = self._packed(kernel)
-        # As many pictures, or rows of one, as fit into the cache with their input.
-        scratch = convolution.SCRATCH_BYTES
-        row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
-        seen = (height - 1) * stride + rows
-        block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
-        pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
-        blocks = -(-height // block_rows) * -(-n // pictures)
+        if winograd.pays(x, kernel.shape, out, stride):
+            loop, packed = winograd.correlate, self._expanded(packed, channels)
+            pictures, block_rows, blocks = winograd.blocks(n, height, width)
+            blocks *= packed.shape[0]
+            shape: tuple[int, ...] = (vectors, *offset, pictures, block_rows)
+        else:
+            loop = convolution.correlate
+            # As many pictures, or rows of one, as fit into the cache with their input.
+            scratch = convolution.SCRATCH_BYTES
+            row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
+            seen = (height - 1) * stride + rows
+            block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
+            pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
+            blocks = -(-height // block_rows) * -(-n // pictures)
+            shape = (vectors, columns, stride, *offset, pictures, block_rows)
         # Two products cost as much as an addition.
         cost = out.size * rows * columns * channels // blocks // 2
         # Flat memory beside its strides, so that another order is not another type.
         steps = tuple(step // out.itemsize for step in out.strides)
         span = 1 + sum(s * (size - 1) for s, size in zip(steps, out.shape, strict=True))
         flat = np.lib.stride_tricks.as_strided(out, (span,), (out.itemsize,))
-        shape = (vectors, columns, stride, *offset, pictures, block_rows)
         self._share(
-            lambda start, stop: convolution.correlate(
+            lambda start, stop: loop(
                 start, stop, x, packed, flat, out.shape, steps[:3], *shape
             ),
             blocks,
             cost,
         )
+
+    def _expanded(self, packed: Any, channels: int) -> Any:
+        """Transform a packed kernel for Winograd's convolution."""
+        panels, _, _, panel = packed.shape
+        kernel = np.empty((panels, 16, channels, panel), packed.dtype)
+        self._share(
+            lambda start, stop: winograd.expand(start, stop, packed, kernel),
+            panels,
+            _MOVE * 25 * channels * panel,
+        )
+        return kernel
 
     def _packed(self, kernel: Any) -> Any:
         """Order a kernel for the tiles."""
@@ -159,8 +177,8 @@ class NumbaLayers(LayerKernels):
         packed = np.empty((panels, rows, columns * channels, panel), kernel.dtype)
         self._share(
             lambda start, stop: convolution.pack(start, stop, kernel, packed),
-            panels * rows * columns,
-            _MOVE * channels * panel,
+            rows * columns * -(-channels // convolution.PACKED),
+            _MOVE * convolution.PACKED * outputs,
         )
         return packed
 
@@ -172,12 +190,15 @@ class NumbaLayers(LayerKernels):
         n, height, width, outputs = grad.shape
         rows, columns = size
         channels = x.shape[3]
+        tiled = winograd.pays(x, (*size, channels, outputs), grad, stride)
         vectors, panel = convolution.panel(x.itemsize, outputs)
-        padded_outputs = -(-outputs // panel) * panel
-        if padded_outputs == outputs:
-            grad = np.ascontiguousarray(grad)
+        more = (height % 2, width % 2) if tiled else (0, 0), -outputs % panel
+        padding = (0, *more[0], more[1])
+        if any(padding):
+            grad = np.pad(grad, [(0, each) for each in padding])
         else:
-            grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
+            grad = np.ascontiguousarray(grad)
+        _, height, width, padded_outputs = grad.shape
         seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
         # The last tile may read past the end, up to a tile's rows.
         tile = convolution.ROWS
@@ -190,6 +211,23 @@ class NumbaLayers(LayerKernels):
             n,
             _MOVE * padded.size // n,
         )
+        if tiled:
+            parts = -(-channels // tile)
+            sums = np.empty((16, parts * tile, padded_outputs), x.dtype)
+            self._share(
+                lambda start, stop: winograd.kernel_gradient(
+                    start, stop, memory, grad, sums, vectors, channels
+                ),
+                4 * parts,
+                grad.size * tile // 2,
+            )
+            found = np.empty((3, 3, channels, padded_outputs), x.dtype)
+            self._share(
+                lambda start, stop: winograd.contract(start, stop, sums, found),
+                channels,
+                _MOVE * 25 * outputs,
+            )
+            return np.ascontiguousarray(found[..., :outputs])
         run = columns * channels
         tiles = -(-run // tile)
         result = np.zeros((rows, tiles * tile, padded_outputs), x.dtype)
