@@ -50,11 +50,7 @@ class NumbaLayers(LayerKernels):
 
     @_takes(np.float32)
     def activate(self, y: Any, bias: Any, activation: str | None) -> None:
-        number = _ACTIVATIONS[activation]
-        n, units = y.shape
-        self._share(
-            lambda start, stop: layers.activate(start, stop, y, bias, number), n, units
-        )
+        self._share(layers.activate, *y.shape, y, bias, _ACTIVATIONS[activation])
 
     @_takes(np.float32)
     def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
@@ -63,13 +59,8 @@ class NumbaLayers(LayerKernels):
         number = _ACTIVATIONS[activation]
         product = g if activation is None else np.empty_like(y)
         sums = np.zeros((blocks, units), y.dtype)
-        self._share(
-            lambda start, stop: layers.activate_gradient(
-                start, stop, g, y, number, product, sums
-            ),
-            blocks,
-            units * layers.BLOCK,
-        )
+        cost = units * layers.BLOCK
+        self._share(layers.activate_gradient, blocks, cost, g, y, number, product, sums)
         return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
 
     @_takes(np.float32)
@@ -78,13 +69,8 @@ class NumbaLayers(LayerKernels):
         losses = np.empty(n, logits.dtype)
         right = np.ascontiguousarray(labels, np.int64)
         added = np.zeros(classes, logits.dtype) if bias is None else bias
-        self._share(
-            lambda start, stop: layers.cross_entropy(
-                start, stop, logits, added, right, gradient, losses
-            ),
-            n,
-            _EXP * classes,
-        )
+        given = (logits, added, right, gradient, losses)
+        self._share(layers.cross_entropy, n, _EXP * classes, *given)
         return losses
 
     @_takes(np.float32)
@@ -112,12 +98,12 @@ class NumbaLayers(LayerKernels):
     @_takes(np.float32)
     def lstm_cell(self, *arrays: Any) -> None:
         n, gates = arrays[0].shape
-        self._share(lambda *rows: layers.lstm_cell(*rows, *arrays), n, _EXP * gates)
+        self._share(layers.lstm_cell, n, _EXP * gates, *arrays)
 
     @_takes(np.float32)
     def lstm_cell_gradient(self, *arrays: Any) -> None:
         n, gates = arrays[0].shape
-        self._share(lambda *rows: layers.lstm_cell_gradient(*rows, *arrays), n, 2 * gates)
+        self._share(layers.lstm_cell_gradient, n, 2 * gates, *arrays)
 
     @_takes(np.float32, np.float64)
     def correlate(
@@ -249,11 +235,8 @@ class NumbaLayers(LayerKernels):
         block = normalization.BLOCK
         blocks = -(-count // block)
         means, squares = np.empty((2, blocks, channels), x.dtype)
-        self._share(
-            lambda start, stop: normalization.moments(start, stop, rows, means, squares),
-            blocks,
-            _MOVE * channels * block,
-        )
+        cost = _MOVE * channels * block
+        self._share(normalization.moments, blocks, cost, rows, means, squares)
         # Blocks' sums are added in float64, for precise float32 results.
         sizes = np.full((blocks, 1), float(block))
         sizes[-1] = count - (blocks - 1) * block
@@ -269,13 +252,8 @@ class NumbaLayers(LayerKernels):
         y = np.empty(x.shape, x.dtype)
         rows, result = _rows(x), _rows(y)
         added = None if residual is None else _rows(residual)
-        self._share(
-            lambda start, stop: normalization.affine(
-                start, stop, rows, factor, term, added, rectify, result
-            ),
-            rows.shape[0],
-            _MOVE * rows.shape[1],
-        )
+        given = (rows, factor, term, added, rectify, result)
+        self._share(normalization.affine, len(rows), _MOVE * rows.shape[1], *given)
         return y
 
     @_takes(np.float32, np.float64)
@@ -291,26 +269,17 @@ class NumbaLayers(LayerKernels):
         # The first pass stores its findings in the memory of the second pass's result.
         kept = g if y is None else np.empty(x.shape, x.dtype) if residual else x_gradient
         masked = gradient if y is None else _rows(kept)
-        self._share(
-            lambda start, stop: normalization.mask_and_sum(
-                start, stop, gradient, passed, rows, mean, masked, sums, products
-            ),
-            blocks,
-            _MOVE * channels * normalization.BLOCK,
-        )
+        first = (gradient, passed, rows, mean, masked, sums, products)
+        cost = _MOVE * channels * normalization.BLOCK
+        self._share(normalization.mask_and_sum, blocks, cost, *first)
         shift_gradient = np.sum(sums, axis=0, dtype=np.float64)
         product = np.sum(products, axis=0, dtype=np.float64)
         factor = (scale * inverse).astype(np.float64)
         slope = -factor * inverse.astype(np.float64) ** 2 * product / count
         term = -factor * shift_gradient / count
         factors = np.stack([factor, slope, term]).astype(x.dtype)
-        self._share(
-            lambda start, stop: normalization.combine(
-                start, stop, masked, rows, mean, factors, result
-            ),
-            count,
-            _MOVE * channels,
-        )
+        second = (masked, rows, mean, factors, result)
+        self._share(normalization.combine, count, _MOVE * channels, *second)
         return (
             x_gradient,
             (product * inverse).astype(x.dtype),

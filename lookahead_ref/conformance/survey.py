@@ -229,16 +229,20 @@ def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]]
     # What a bug does in nested cases depends on the program's structure.
     all_told = all(part.explanations or part.scope == "nesting" for part in parts)
     found = dict.fromkeys(bug for each in told for bug in each)
-    if any(SinglePrecision not in each for each in told):
-        found.pop(SinglePrecision, None)
-    return [tuple(found)] if found else [], bool(parts) and all_told
+    coarse = all(any(map(_rounds, each)) for each in told)
+    some = tuple(bug for bug in found if coarse or not _rounds(bug))
+    return [some] if some else [], bool(parts) and all_told
+
+
+def _rounds(bug: type[Bug]) -> bool:
+    return bug.name == SinglePrecision.name  # all of it, or something on the way
 
 
 def _showing(
     bug: type[Bug], together: Sequence[type[Bug]], failed: Sequence[Result]
 ) -> Sequence[Result]:
     """Return the failures that show a bug."""
-    if bug is not SinglePrecision:
+    if not _rounds(bug):
         flagged = [r for r in failed if bug.name in r.case.flags]
         return flagged or [r for r in failed if bug.applies(r.case.data)] or failed
     others = {other.name for other in together}

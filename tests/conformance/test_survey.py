@@ -265,6 +265,13 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
         assert each["shows"].startswith(each["case"])
 
 
+def test_a_rounding_is_shown_by_a_check_in_float64() -> None:
+    found = results(program("phi-starts-at-zero", "single-precision"), cases("wrapper"))
+    (causes,) = condensed(found)["causes"]
+    shows = {each["name"]: each["shows"] for each in causes}
+    assert "(float64): fast weights" in shows["single-precision"]
+
+
 @pytest.mark.parametrize(
     ("status", "error"), [("unjudged", HungError), ("error", ModuleNotFoundError)]
 )
