@@ -119,9 +119,7 @@ def _multiply(
         return builder.bitcast(pointer, vector.as_pointer())
 
     def load(pointer: Any) -> Any:
-        loaded = builder.load(as_vector(pointer))
-        loaded.align = bits // 8
-        return loaded
+        return builder.load(as_vector(pointer), align=bits // 8)
 
     def broadcast(pointer: Any) -> Any:
         undefined = ir.Constant(vector, ir.Undefined)
@@ -184,7 +182,7 @@ def _multiply(
     builder.position_at_end(done)
     for m in range(ROWS):
         for j in range(vectors):
-            builder.store(after[m][j], as_vector(targets[m][j])).align = bits // 8
+            builder.store(after[m][j], as_vector(targets[m][j]), align=bits // 8)
 
 
 multiply_rows = _tile(steps=False)

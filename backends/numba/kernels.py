@@ -116,9 +116,13 @@ class NumbaLayers(LayerKernels):
         x = np.ascontiguousarray(x)
         packed = self._packed(kernel)
         if winograd.pays(x, kernel.shape, out, stride):
-            loop, packed = winograd.correlate, self._expanded(packed, channels)
+            loop, taps = winograd.correlate, packed
+            panels, _, _, panel = taps.shape
+            packed = np.empty((panels, 16, channels, panel), x.dtype)
+            cost = _MOVE * 25 * channels * panel
+            self._share(winograd.expand, panels, cost, taps, packed)
             pictures, block_rows, blocks = winograd.blocks(n, height, width)
-            blocks *= packed.shape[0]
+            blocks *= panels
             shape: tuple[int, ...] = (vectors, *offset, pictures, block_rows)
         else:
             loop = convolution.correlate
@@ -136,24 +140,8 @@ class NumbaLayers(LayerKernels):
         steps = tuple(step // out.itemsize for step in out.strides)
         span = 1 + sum(s * (size - 1) for s, size in zip(steps, out.shape, strict=True))
         flat = np.lib.stride_tricks.as_strided(out, (span,), (out.itemsize,))
-        self._share(
-            lambda start, stop: loop(
-                start, stop, x, packed, flat, out.shape, steps[:3], *shape
-            ),
-            blocks,
-            cost,
-        )
-
-    def _expanded(self, packed: Any, channels: int) -> Any:
-        """Transform a packed kernel for Winograd's convolution."""
-        panels, _, _, panel = packed.shape
-        kernel = np.empty((panels, 16, channels, panel), packed.dtype)
-        self._share(
-            lambda start, stop: winograd.expand(start, stop, packed, kernel),
-            panels,
-            _MOVE * 25 * channels * panel,
-        )
-        return kernel
+        arrays = (x, packed, flat, out.shape, steps[:3])
+        self._share(loop, blocks, cost, *arrays, *shape)
 
     def _packed(self, kernel: Any) -> Any:
         """Order a kernel for the tiles."""
@@ -161,11 +149,9 @@ class NumbaLayers(LayerKernels):
         _, panel = convolution.panel(kernel.itemsize, outputs)
         panels = -(-outputs // panel)
         packed = np.empty((panels, rows, columns * channels, panel), kernel.dtype)
-        self._share(
-            lambda start, stop: convolution.pack(start, stop, kernel, packed),
-            rows * columns * -(-channels // convolution.PACKED),
-            _MOVE * convolution.PACKED * outputs,
-        )
+        units = rows * columns * -(-channels // convolution.PACKED)
+        cost = _MOVE * convolution.PACKED * outputs
+        self._share(convolution.pack, units, cost, kernel, packed)
         return packed
 
     @_takes(np.float32, np.float64)
@@ -178,8 +164,8 @@ class NumbaLayers(LayerKernels):
         channels = x.shape[3]
         tiled = winograd.pays(x, (*size, channels, outputs), grad, stride)
         vectors, panel = convolution.panel(x.itemsize, outputs)
-        more = (height % 2, width % 2) if tiled else (0, 0), -outputs % panel
-        padding = (0, *more[0], more[1])
+        tile_places = 2 if tiled else 1
+        padding = (0, -height % tile_places, -width % tile_places, -outputs % panel)
         if any(padding):
             grad = np.pad(grad, [(0, each) for each in padding])
         else:
@@ -192,39 +178,21 @@ class NumbaLayers(LayerKernels):
         memory[-tile:] = 0
         padded = memory[:-tile].reshape(n, *seen, channels)
         x = np.ascontiguousarray(x)
-        self._share(
-            lambda start, stop: convolution.pad(start, stop, x, padded, *offset),
-            n,
-            _MOVE * padded.size // n,
-        )
+        self._share(convolution.pad, n, _MOVE * padded.size // n, x, padded, *offset)
+        cost = grad.size * tile // 2
         if tiled:
             parts = -(-channels // tile)
             sums = np.empty((16, parts * tile, padded_outputs), x.dtype)
-            self._share(
-                lambda start, stop: winograd.kernel_gradient(
-                    start, stop, memory, grad, sums, vectors, channels
-                ),
-                4 * parts,
-                grad.size * tile // 2,
-            )
+            given = (memory, grad, sums, vectors, channels)
+            self._share(winograd.kernel_gradient, 4 * parts, cost, *given)
             found = np.empty((3, 3, channels, padded_outputs), x.dtype)
-            self._share(
-                lambda start, stop: winograd.contract(start, stop, sums, found),
-                channels,
-                _MOVE * 25 * outputs,
-            )
+            self._share(winograd.contract, channels, _MOVE * 25 * outputs, sums, found)
             return np.ascontiguousarray(found[..., :outputs])
         run = columns * channels
         tiles = -(-run // tile)
         result = np.zeros((rows, tiles * tile, padded_outputs), x.dtype)
-        shape = (vectors, stride, *seen, channels)
-        self._share(
-            lambda start, stop: convolution.kernel_gradient(
-                start, stop, memory, grad, result, *shape
-            ),
-            rows * tiles,
-            grad.size * tile // 2,
-        )
+        given = (memory, grad, result, vectors, stride, *seen, channels)
+        self._share(convolution.kernel_gradient, rows * tiles, cost, *given)
         cut = result[:, :run, :outputs]
         return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
 

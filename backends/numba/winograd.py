@@ -66,12 +66,9 @@ def _transform(*matrix: tuple[float, ...]) -> Any:
                 return builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
 
             def combined(weights: tuple[float, ...], parts: list[Any]) -> Any:
-                factors = [ir.Constant(vector, [weight] * lanes) for weight in weights]
-                terms = [
-                    builder.fmul(factor, part)
-                    for weight, factor, part in zip(weights, factors, parts, strict=True)
-                    if weight
-                ]
+                used = [(w, part) for w, part in zip(weights, parts, strict=True) if w]
+                factors = [ir.Constant(vector, [weight] * lanes) for weight, _ in used]
+                terms = map(builder.fmul, factors, [part for _, part in used])
                 return reduce(builder.fadd, terms)
 
             size = range(len(matrix[0]))
