@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from ...kernels import LayerKernels
-from . import convolution, layers, normalization
+from . import convolution, layers, normalization, winograd
 from .threads import Share
 
 P = ParamSpec("P")
@@ -115,27 +115,33 @@ class NumbaLayers(LayerKernels):
         vectors, _ = convolution.panel(x.itemsize, outputs)
         x = np.ascontiguousarray(x)
         packed = self._packed(kernel)
-        # As many pictures, or rows of one, as fit into the cache with their input.
-        scratch = convolution.SCRATCH_BYTES
-        row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
-        seen = (height - 1) * stride + rows
-        block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
-        pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
-        blocks = -(-height // block_rows) * -(-n // pictures)
+        if winograd.pays(x, kernel.shape, out, stride):
+            loop, taps = winograd.correlate, packed
+            panels, _, _, panel = taps.shape
+            packed = np.empty((panels, 16, channels, panel), x.dtype)
+            cost = _MOVE * 25 * channels * panel
+            self._share(winograd.expand, panels, cost, taps, packed)
+            pictures, block_rows, blocks = winograd.blocks(n, height, width)
+            blocks *= panels
+            shape: tuple[int, ...] = (vectors, *offset, pictures, block_rows)
+        else:
+            loop = convolution.correlate
+            # As many pictures, or rows of one, as fit into the cache with their input.
+            scratch = convolution.SCRATCH_BYTES
+            row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
+            seen = (height - 1) * stride + rows
+            block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
+            pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
+            blocks = -(-height // block_rows) * -(-n // pictures)
+            shape = (vectors, columns, stride, *offset, pictures, block_rows)
         # Two products cost as much as an addition.
         cost = out.size * rows * columns * channels // blocks // 2
         # Flat memory beside its strides, so that another order is not another type.
         steps = tuple(step // out.itemsize for step in out.strides)
         span = 1 + sum(s * (size - 1) for s, size in zip(steps, out.shape, strict=True))
         flat = np.lib.stride_tricks.as_strided(out, (span,), (out.itemsize,))
-        shape = (vectors, columns, stride, *offset, pictures, block_rows)
-        self._share(
-            lambda start, stop: convolution.correlate(
-                start, stop, x, packed, flat, out.shape, steps[:3], *shape
-            ),
-            blocks,
-            cost,
-        )
+        arrays = (x, packed, flat, out.shape, steps[:3])
+        self._share(loop, blocks, cost, *arrays, *shape)
 
     def _packed(self, kernel: Any) -> Any:
         """Order a kernel for the tiles."""
@@ -143,11 +149,9 @@ class NumbaLayers(LayerKernels):
         _, panel = convolution.panel(kernel.itemsize, outputs)
         panels = -(-outputs // panel)
         packed = np.empty((panels, rows, columns * channels, panel), kernel.dtype)
-        self._share(
-            lambda start, stop: convolution.pack(start, stop, kernel, packed),
-            panels * rows * columns,
-            _MOVE * channels * panel,
-        )
+        units = rows * columns * -(-channels // convolution.PACKED)
+        cost = _MOVE * convolution.PACKED * outputs
+        self._share(convolution.pack, units, cost, kernel, packed)
         return packed
 
     @_takes(np.float32, np.float64)
@@ -158,12 +162,15 @@ class NumbaLayers(LayerKernels):
         n, height, width, outputs = grad.shape
         rows, columns = size
         channels = x.shape[3]
+        tiled = winograd.pays(x, (*size, channels, outputs), grad, stride)
         vectors, panel = convolution.panel(x.itemsize, outputs)
-        padded_outputs = -(-outputs // panel) * panel
-        if padded_outputs == outputs:
-            grad = np.ascontiguousarray(grad)
+        tile_places = 2 if tiled else 1
+        padding = (0, -height % tile_places, -width % tile_places, -outputs % panel)
+        if any(padding):
+            grad = np.pad(grad, [(0, each) for each in padding])
         else:
-            grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
+            grad = np.ascontiguousarray(grad)
+        _, height, width, padded_outputs = grad.shape
         seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
         # The last tile may read past the end, up to a tile's rows.
         tile = convolution.ROWS
@@ -171,22 +178,21 @@ class NumbaLayers(LayerKernels):
         memory[-tile:] = 0
         padded = memory[:-tile].reshape(n, *seen, channels)
         x = np.ascontiguousarray(x)
-        self._share(
-            lambda start, stop: convolution.pad(start, stop, x, padded, *offset),
-            n,
-            _MOVE * padded.size // n,
-        )
+        self._share(convolution.pad, n, _MOVE * padded.size // n, x, padded, *offset)
+        cost = grad.size * tile // 2
+        if tiled:
+            parts = -(-channels // tile)
+            sums = np.empty((16, parts * tile, padded_outputs), x.dtype)
+            given = (memory, grad, sums, vectors, channels)
+            self._share(winograd.kernel_gradient, 4 * parts, cost, *given)
+            found = np.empty((3, 3, channels, padded_outputs), x.dtype)
+            self._share(winograd.contract, channels, _MOVE * 25 * outputs, sums, found)
+            return np.ascontiguousarray(found[..., :outputs])
         run = columns * channels
         tiles = -(-run // tile)
         result = np.zeros((rows, tiles * tile, padded_outputs), x.dtype)
-        shape = (vectors, stride, *seen, channels)
-        self._share(
-            lambda start, stop: convolution.kernel_gradient(
-                start, stop, memory, grad, result, *shape
-            ),
-            rows * tiles,
-            grad.size * tile // 2,
-        )
+        given = (memory, grad, result, vectors, stride, *seen, channels)
+        self._share(convolution.kernel_gradient, rows * tiles, cost, *given)
         cut = result[:, :run, :outputs]
         return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
 
