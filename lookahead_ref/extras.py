@@ -2,29 +2,26 @@
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
-@dataclass(eq=False)
 class MissingExtraError(ImportError):
     """An optional `module` is not installed; `extra` of this distribution installs it."""
 
-    module: str
-    extra: str
-    purpose: str
-
-    def __post_init__(self) -> None:
-        """Support pickling, for worker processes, and what catches an `ImportError`."""
-        self.args = (self.module, self.extra, self.purpose)
-        self.name = self.module
-
-    def __str__(self) -> str:
-        return (
-            f"{self.module} is needed to {self.purpose}, and is not installed: "
-            f"pip install 'lookahead-ref[{self.extra}]'"
+    def __init__(self, module: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{module} is needed to {purpose}, and is not installed: "
+            f"pip install 'lookahead-ref[{extra}]'",
+            name=module,
         )
+        self.module = module
+        self.extra = extra
+        self.purpose = purpose
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.module, self.extra, self.purpose)
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

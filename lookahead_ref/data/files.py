@@ -46,8 +46,7 @@ class DataFileError(ValueError):
     """The line of a text, from 1, if known."""
 
     def __post_init__(self) -> None:
-        """Support pickling, however the fields were given."""
-        self.args = tuple(vars(self).values())
+        self.args = tuple(vars(self).values())  # for pickle
 
     def __str__(self) -> str:
         at_line = "" if self.line is None else f", line {self.line}"

@@ -43,8 +43,7 @@ class NonFiniteLossError(ArithmeticError):
     """Whether the batch is finite."""
 
     def __post_init__(self) -> None:
-        """Support pickling, however the fields were given."""
-        self.args = tuple(vars(self).values())
+        self.args = tuple(vars(self).values())  # for pickle
 
     def __str__(self) -> str:
         return (

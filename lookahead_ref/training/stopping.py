@@ -29,8 +29,7 @@ class StoppedError(Exception):
     """The number of the signal, if there was one."""
 
     def __post_init__(self) -> None:
-        """Support pickling, however the fields were given."""
-        self.args = tuple(vars(self).values())
+        self.args = tuple(vars(self).values())  # for pickle
 
     def __str__(self) -> str:
         return f"stopped after {self.step} steps, with the state of the run saved"

@@ -134,22 +134,14 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, header: bytes, message: str
 
 
 @pytest.mark.parametrize(
-    ("error", "says"),
+    "error",
     [
-        (
-            DataFileError(path=Path("text"), problem="no UTF-8", offset=7, line=2),
-            "text, line 2, offset 7: no UTF-8",
-        ),
-        (
-            NonFiniteLossError(of="batch", step=3, epoch=1, loss=math.inf, history=()),
-            "step 3",
-        ),
-        (StoppedError(step=4), "stopped after 4 steps"),
-        (MissingExtraError("numba", "fast", "run"), "numba is needed to run"),
+        DataFileError(path=Path("text"), problem="no UTF-8", offset=7, line=2),
+        NonFiniteLossError(of="batch", step=3, epoch=1, loss=math.inf, history=()),
+        StoppedError(step=4),
+        MissingExtraError("numba", "fast", "run"),
     ],
 )
-def test_an_error_survives_the_way_back_from_a_worker(error: Any, says: str) -> None:
+def test_an_error_survives_the_way_back_from_a_worker(error: Any) -> None:
     again = pickle.loads(pickle.dumps(error))
-    assert str(again) == str(error)
-    assert says in str(error)
-    assert vars(again) == vars(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))
