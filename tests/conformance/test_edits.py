@@ -73,6 +73,80 @@ def test_an_edit_of_the_oracle_is_found_again(twelfth: int) -> None:
     assert not (diagnosis.exceptions and any(issubclass(each, Edit) for each in causes))
 
 
+SYNC, INNER = "OracleLookahead.synchronize", "OracleInner.step"
+
+
+@pytest.mark.parametrize(
+    ("title", "says", "line"),
+    [
+        (SYNC, "uses the fast weights instead of phi", "self.inner.follow(theta)"),
+        (SYNC, "has the fast weights + alpha (", "interpolate(theta, self.phi, alpha)"),
+        (SYNC, "uses phi of the time before", "return late(self, 'self.phi', self.phi)"),
+        (SYNC, "rounds alpha to float32", "alpha = single(at(self.alpha, self.syncs))"),
+        (SYNC, "divides alpha by k", "scaled(at(self.alpha, self.syncs), 1 / self.k)"),
+        (SYNC, "multiplies alpha by C", "alpha = scaled(at(self.alpha, self.syncs), C)"),
+        (SYNC, "moves phi by alpha towards what", "interpolate(self.phi, self.outer_step("),
+        (SYNC, "sets phi whether or not there is no outer", "if True:"),
+        (SYNC, "sets phi never, even if there is no outer", "if False:"),
+        (SYNC, "does not raise the count of synchronizations", "pass"),
+        (SYNC, "sets the count of synchronizations to 0", "self.syncs = 0"),
+        (SYNC, "raises the clock of alpha's schedule once a p", "self.syncs += len(theta)"),
+        (INNER, "begins the table of the", "[self.clock % len(self.learning_rate)]"),
+        (INNER, "takes the first entry", "gamma = self.learning_rate[0]"),
+        (INNER, "keeps one count for all parameters", "self.count[0] += 1"),
+        (INNER, "ends the loop where it should go on", "break"),
+        (INNER, "does this once for each parameter: raise the", "    self.clock += 1"),
+        (INNER, "uses the learning rate from before it is set", "update, old, *each"),
+        (
+            "OracleInner.element",
+            "leaves the weight out of weight decay *",
+            "h['weight_decay']",
+        ),
+        ("OracleInner.element", "has the weight + (", "(x + gamma * direction, *slots_"),
+        ("adam", "takes the larger of", "max(sqrt(v / bias2), h['epsilon'])"),
+        ("adam", "exchanges beta1 and beta2", "m = h['beta2'] * m + rest1 * g"),
+        ("adam", "uses beta2 instead of beta1 throughout", "m = h['beta2'] * m + rest1"),
+        ("adam", "has sqrt((v / ", "sqrt(v / bias2 + h['epsilon'])"),
+        ("adam", "leaves the root out of sqrt(v)", "(v + h['epsilon'] * sqrt(bias2))"),
+        ("OracleLookahead.__init__", "takes 1.0 instead", "fractions = [1.0 for bits in"),
+        ("OracleLookahead.advance", "asks whether the count of steps", "step != self.k"),
+        (
+            "OracleLookahead.advance",
+            "uses one more than k",
+            "self.cycle_step == self.k + 1",
+        ),
+        (
+            "OracleLookahead.advance",
+            "counts a step for each",
+            "-(-self.k // len(self.phi))",
+        ),
+        ("OracleLookahead.advance", "does this twice: raise", "self.cycle_step += 1"),
+        ("OracleLookahead.step", "ignores what the inner", "self.advance(theta, grads)"),
+        (
+            "OracleLookahead.step",
+            "does this later than it",
+            "theta = self.advance(theta, gr",
+        ),
+        ("OracleWorkers.synchronize", "leaves the first of them out", "in each][1:])"),
+        (
+            "OracleWorkers.synchronize",
+            "does this once for each worker",
+            "    found = self.",
+        ),
+    ],
+)
+def test_an_operator_makes_a_line_of_a_line(title: str, says: str, line: str) -> None:
+    edits = [edit for place in PLACES if place.title == title for edit in edits_of(place)]
+    lines = [x for edit in edits if edit.says.startswith(says) for x in edit.changed()]
+    assert any(each[0] == "+" and line in each for each in lines)
+
+
+def test_every_edit_is_said_in_words() -> None:
+    edits = [edit for place in PLACES for edit in edits_of(place)]
+    unsaid = [edit.says for edit in edits if "in another way" in edit.says]
+    assert len(unsaid) < len(edits) / 200
+
+
 TO_PHI = """        for name, theta in self.params.items():
             theta[...] = self.phi[name]
 """
@@ -117,6 +191,12 @@ TO_PHI = """        for name, theta in self.params.items():
             "alpha = self.alpha(self.syncs + 1)",
             "uses one more than the count of synchronizations",
             "+    alpha = at(self.alpha, self.syncs + 1)",
+        ),
+        (
+            "phi += alpha * (theta - phi)",
+            "phi.flat[:-1] += alpha * (theta - phi).flat[:-1]",
+            "of the last element of each parameter alone",
+            "+        pass",
         ),
     ],
 )

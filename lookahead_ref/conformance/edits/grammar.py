@@ -80,37 +80,20 @@ PLACES: tuple[Place, ...] = (
     Place(_INNER.restart, "LA-12", "making slots anew", OF_RULES),
     Place(_WORKERS.synchronize, "WO-4", "the workers' mean", OF_WORKERS, ("workers",)),
     Place(_WORKERS.step, "WO-1", "the workers' step", OF_WORKERS, ("workers",)),
+    Place(_WORKERS.advance, "WO-1", "the workers' inner steps", OF_WORKERS, ("workers",)),
     Place(_WORKERS.__init__, "WO-2", "making workers", OF_WORKERS, ("workers",)),
     Place(SimulatedProgram.evaluate, "LA-9", "an evaluation", OF_PROGRAM, ("evaluate",)),
     Place(SimulatedProgram.loaded, "LA-24", "loading a state", OF_PROGRAM, ("save",)),
     Place(oracle.interpolate, "LA-5", "interpolation", uses=("synchronize",)),
 )
-_SAME = {
-    "OracleLookahead.advance": ("self.cycle_step == self.k", "self.cycle_step >= self.k"),
-    "OracleInner.element": (
-        "direction = direction + self.h['weight_decay'] * x",
-        "x = x - gamma * self.h['weight_decay'] * x",
-    ),
-    "OracleWorkers.synchronize": (
-        "found = self.averaged([minus(worker.phi, x) for worker, x in each])",
-        """first, *others = [minus(worker.phi, x) for worker, x in each]
-    found = first
-    for n, other in enumerate(others, 2):
-        found = interpolate(found, other, 1 / n)""",
-    ),
-    "adam": (
-        "m / bias1 / (sqrt(v / bias2) + h['epsilon'])",
-        "m * (sqrt(bias2) / bias1) / (sqrt(v) + h['epsilon'] * sqrt(bias2))",
-    ),
-    "interpolate": ("s + alpha * (f - s)", "(1 - alpha) * s + alpha * f"),
-}
-"""Title to other ways of writing a function, in which others make their mistakes."""
-PLACES += tuple(
-    replace(place, same=_SAME[place.title]) for place in PLACES if place.title in _SAME
-)
-
 _TABLES = tomllib.loads(
     files(__package__).joinpath("vocabulary.toml").read_text(encoding="utf-8")
+)
+PLACES += tuple(
+    replace(place, same=(same["words"], same["others"]))
+    for place in PLACES
+    for same in _TABLES["same"]
+    if same["of"] == place.title
 )
 KINDS: list[list[str]] = _TABLES["kinds"]
 NUMBERS: dict[str, list[str]] = _TABLES["numbers"]
@@ -119,6 +102,8 @@ WORDS: dict[str, str] = _TABLES["expressions"] | {
     for name in ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
     for of in ("", "self.")
 }
+ASKS: dict[str, str] = _TABLES["asks"]
+CALLS: dict[str, str] = _TABLES["calls"]
 CLAUSES: dict[str, str] = _TABLES["clauses"]
 
 
@@ -143,37 +128,13 @@ DOES: dict[str, str] = {
     if words
 }
 """What statements do, where more is to be said than their expressions say."""
-_BY_TENSOR = "interpolate([a], [b], at(self.alpha, self.syncs + i))[0]"
-VARIANTS = {
-    "OracleLookahead.synchronize": {
-        "raises the clock of alpha's schedule once a parameter": (
-            (
-                "interpolate(self.phi, theta, alpha)",
-                f"[{_BY_TENSOR} for i, (a, b) in enumerate(zip(self.phi, theta))]",
-            ),
-            ("self.syncs += 1", "self.syncs += len(theta)"),
-        ),
-    },
-}
-# What is defined in some functions only; where it is not, there is nothing to edit.
-OWN = {
-    *("theta", "grads", "thetas", "gamma", "direction", "found", "x", "g", "m", "v", "s"),
-    *("t", "rest1", "rest2", "bias1", "bias2"),
-}
-RETURN_NUMBERS = {"interpolate", "minus", "at", "sqrt", "update", "mean", "total"}
-SCALED = {
-    *("alpha", "gamma", "g", "x", "m", "v", "s", "theta", "found", "direction"),
-    *("self.phi", "self.slots", "self.anchor", "rest1", "rest2", "bias1", "bias2"),
-}
-LATE = {"alpha", "gamma", "grads", "theta", "found", "self.phi", "self.slots"}
-"""What may be that of the time before."""
-BESIDES = {
-    f"self.cycle_step {sign} self.k": "getattr(self.inner, 'synchronized', True)"
-    for sign in ("==", ">=")
-}
-"""A condition, and what may be asked besides."""
-DEFAULTS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
-"""What frameworks take for a hyperparameter that is not given."""
+VARIANTS: list[dict[str, Any]] = _TABLES["variants"]
+OWN, RETURN_NUMBERS, SCALED, LATE, TOWARDS = map(
+    frozenset[str],
+    map(_TABLES["names"].get, ("own", "return_numbers", "scaled", "late", "towards")),
+)
+BESIDES: dict[str, str] = _TABLES["besides"]
+DEFAULTS: dict[str, float] = _TABLES["defaults"]
 
 
 def scaled(value: Any, by: Any) -> Any:

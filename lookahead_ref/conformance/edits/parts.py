@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 from lookahead_ref.conformance import oracle
@@ -29,6 +31,10 @@ def _nests(level: Any) -> bool:
     return isinstance(level.inner, SimulatedLookahead)
 
 
+def _treats(state: str, is_it: bool, level: Any) -> bool:
+    return bool(level.inner_state == state) == is_it
+
+
 _CONDITIONS = (
     When("after a state is loaded", lambda x: not x.made_anew, needs=("save",)),
     When("from the second cycle on", lambda x: x.syncs > 0),
@@ -42,11 +48,10 @@ _CONDITIONS = (
     ),
     When("in the first worker", lambda x: x.number == 0, needs=("workers",)),
     When("in all workers but the first", lambda x: x.number > 0, needs=("workers",)),
-    When("if it maintains", lambda x: x.inner_state == "maintain", needs=("maintain",)),
-    When("if it resets", lambda x: x.inner_state == "reset", needs=("reset",)),
-    When(
-        *("if it interpolates", lambda x: x.inner_state == "interpolate"),
-        needs=("interpolate",),
+    *(
+        When(f"{if_or_unless} it {state}s", partial(_treats, state, is_it), needs=needs)
+        for state in ("maintain", "reset", "interpolate")
+        for if_or_unless, is_it, needs in (("if", True, (state,)), ("unless", False, ()))
     ),
     When("after a state is loaded", lambda x: not x.made_anew, SimulatedInner, ("save",)),
     When("from the second step on", lambda x: x.clock > 0, SimulatedInner),
@@ -109,43 +114,67 @@ def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> A
     return function
 
 
-# Which tensors an edit is of, in cases that have several: from their shapes, and from the
-# gradients of the step.
+# Which tensors or elements an edit is of: from the tensors' places, shapes and number,
+# and from whether they have a gradient in this step.
 
-Chosen = Callable[[list[Any], list[Any]], list[bool]]
+
+def _elements(
+    place: int, each: bool, rest: bool, i: int, shape: list[int], n: int, _: bool
+) -> list[bool]:
+    """Choose the first or last element, of each tensor or of all; or the rest."""
+    size = prod(shape)
+    own = each or i == (n - 1 if place else 0)
+    return [(own and j == place % size) != rest for j in range(size)]
+
+
+Chosen = Callable[[int, list[int], int, bool], bool | list[bool]]
 WHICH: dict[str, tuple[str, Chosen]] = {
-    "of the first parameter alone": (
-        "several",
-        lambda shapes, _: [i == 0 for i in range(len(shapes))],
-    ),
-    "of all parameters but the first": (
-        "several",
-        lambda shapes, _: [i > 0 for i in range(len(shapes))],
-    ),
-    "of matrices alone": ("matrix", lambda shapes, _: [len(s) > 1 for s in shapes]),
-    "of vectors and scalars alone": (
-        "several",
-        lambda shapes, _: [len(s) < 2 for s in shapes],
-    ),
-    "of parameters without a gradient alone": (
-        "no-gradient",
-        lambda shapes, grads: [g is None for g in grads or shapes],
-    ),
+    "of the first parameter alone": ("several", lambda i, *_: i == 0),
+    "of all parameters but the first": ("several", lambda i, *_: i > 0),
+    "of the last parameter alone": ("several", lambda i, _, n, __: i == n - 1),
+    "of all parameters but the last": ("several", lambda i, _, n, __: i < n - 1),
+    "of matrices alone": ("matrix", lambda _, shape, *__: len(shape) > 1),
+    "of vectors and scalars alone": ("several", lambda _, shape, *__: len(shape) < 2),
+    "of scalars alone": ("several", lambda _, shape, *__: not shape),
+    "of all but scalars": ("several", lambda _, shape, *__: bool(shape)),
+    "of parameters with one element alone": ("several", lambda _, s, *__: prod(s) == 1),
+    "of parameters without a gradient alone": ("no-gradient", lambda *each: not each[-1]),
 }
-PARTED = ("synchronize", "follow", "step", "restart", "evaluate", "loaded")
+ELEMENTS: dict[str, tuple[str, Chosen]] = {
+    words.format(which, of): ("", partial(_elements, place, each, rest))
+    for of, each in (("of each parameter", True), ("of all parameters", False))
+    for which, place in (("first", 0), ("last", -1))
+    for words, rest in (
+        ("of the {} element {} alone", False),
+        ("of all elements but the {} {}", True),
+    )
+}
+
+
+def chosen(words: str, shapes: list[list[int]], grads: list[Any]) -> list[Any]:
+    """Choose tensors or elements of them; whether with a gradient, if that is known."""
+    _, which = {**WHICH, **ELEMENTS}[words]
+    has = [g is not None for g in grads] or [True] * len(shapes)
+    each = zip(shapes, has, strict=True)
+    return [which(i, shape, len(shapes), g) for i, (shape, g) in enumerate(each)]
+
+
+PARTED = ("synchronize", "interpolate", "follow", "step", "restart", "evaluate", "loaded")
 
 
 def of_some(edit: type[Edit], words: str) -> type[Edit]:
     """Return an edit that is of some tensors alone."""
-    need, chosen = WHICH[words]
+    need, _ = {**WHICH, **ELEMENTS}[words]
 
     def own(origin: Any, name: str, made: Any) -> dict[str, Any]:
-        return {name: _picking(chosen, made, getattr(origin, name))}
+        return {name: _picking(words, made, getattr(origin, name))}
 
-    return _limited(edit, words, (need,), 2, own)
+    limited = _limited(edit, words, (need,) if need else (), 2, own)
+    limited.clause = "LA-30"
+    return limited
 
 
-def _picking(chosen: Chosen, edited: Any, right: Any) -> Any:
+def _picking(words: str, edited: Any, right: Any) -> Any:
     def function(this: Any, *arguments: Any) -> Any:
         level = arguments[0] if isinstance(this, SimulatedProgram) else this
         holders = _holders(level)
@@ -158,7 +187,7 @@ def _picking(chosen: Chosen, edited: Any, right: Any) -> Any:
         case = holders[-1].case
         shapes = [each["shape"] for each in case["params"]]
         own = shapes[: len(shapes) // case.get("workers", 1)]
-        which = chosen(own, list(getattr(holders[0], "grads", ())))
+        which = chosen(words, own, list(getattr(holders[0], "grads", ())))
         for each, found in zip(holders, after, strict=True):
             vars(each).update(
                 {
