@@ -4,6 +4,7 @@ import math
 import operator
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -35,24 +36,27 @@ def at_least(least: int) -> Range:
     return Range("an integer", f">= {least}", lambda x: x >= least)
 
 
-def non_negative(name: str, value: Any) -> float:
-    """Check that a value is a finite number >= 0, and return it."""
-    return _number(name, value, NON_NEGATIVE)
+def _number(allowed: Range, name: str, value: Any) -> float:
+    """Check that a value is a number in a range, and return it."""
+    wanted = f"{allowed.noun} {allowed.words}"
+    # A schedule may return an array without dimensions.
+    if isinstance(value, bool) or not (isinstance(value, Real) or _is_real_array(value)):
+        raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be {wanted}, got an integer that large") from None
+    if not allowed.holds(number):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    return number
 
 
-def positive(name: str, value: Any) -> float:
-    """Check that a value is a finite number > 0, and return it."""
-    return _number(name, value, POSITIVE)
-
-
-def below_one(name: str, value: Any) -> float:
-    """Check that a value lies in [0, 1), as a decay rate must, and return it."""
-    return _number(name, value, BELOW_ONE)
-
-
-def step_size(name: str, value: Any) -> float:
-    """Check that a value lies in (0, 1], as the slow weights' must, and return it."""
-    return _number(name, value, STEP_SIZE)
+non_negative = partial(_number, NON_NEGATIVE)
+positive = partial(_number, POSITIVE)
+below_one = partial(_number, BELOW_ONE)
+"""As a decay rate must be."""
+step_size = partial(_number, STEP_SIZE)
+"""As the slow weights' must be."""
 
 
 def count(name: str, value: Any, *, least: int = 1) -> int:
@@ -141,20 +145,6 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Any) -> dict[st
         name: round_to(dtype, f"{name} (for params[{path!r}])", value)
         for name, value in scalars.items()
     }
-
-
-def _number(name: str, value: Any, allowed: Range) -> float:
-    wanted = f"{allowed.noun} {allowed.words}"
-    # A schedule may return an array without dimensions.
-    if isinstance(value, bool) or not (isinstance(value, Real) or _is_real_array(value)):
-        raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError(f"{name} must be {wanted}, got an integer that large") from None
-    if not allowed.holds(number):
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
-    return number
 
 
 def _is_real_array(value: Any) -> bool:

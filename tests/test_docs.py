@@ -103,13 +103,6 @@ def test_the_examples_of_the_pages_run(page: Path, here: Path) -> None:
     run(page)
 
 
-@pytest.mark.parametrize("name", ["README", "quickstart", "extending"])
-def test_pages_with_examples_are_found(name: str) -> None:
-    paths = {page.stem.lower(): page for page in PAGES if page.parent == ROOT}
-    page = paths.get(name.lower(), ROOT / "docs" / f"{name}.md")
-    assert any(block.language == "python" for block in blocks(page))
-
-
 @pytest.mark.parametrize("line", sorted({line for it in PAGES for line in commands(it)}))
 def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) -> None:
     command: Any = get_command(app)

@@ -27,25 +27,26 @@ def _registers() -> tuple[int, int]:
     return 16, 32 if binding.get_process_triple().startswith(("aarch64", "arm64")) else 16
 
 
-_VECTOR_BYTES, _REGISTERS = _registers()
+VECTOR_BYTES, _REGISTERS = _registers()
 ROWS = 6  # of a tile: six rows of four vectors are 24 sums, for 32 registers
 _WIDTHS = (1, 2, 4) if _REGISTERS == 32 else (1, 2)  # of a tile, in vectors
 _INTEGER = ir.IntType(64)
 SCRATCH_BYTES = 1 << 19  # half of a common second-level cache
-_PLACES = 128  # over which a part of the kernel gradient is summed at once
+PACKED = 16  # channels packed at once
+PLACES = 128  # over which a part of the kernel gradient is summed at once
 
-_compiled = njit(nogil=True, error_model="numpy", cache=True)
+compiled = njit(nogil=True, error_model="numpy", cache=True)
 
 
 def panel(itemsize: int, outputs: int) -> tuple[int, int]:
     """Choose a tile's vectors and width for a number of outputs."""
-    lanes = _VECTOR_BYTES // itemsize
+    lanes = VECTOR_BYTES // itemsize
     fitting = [vectors for vectors in _WIDTHS if lanes * vectors >= outputs]
     vectors = fitting[0] if fitting else _WIDTHS[-1]
     return vectors, lanes * vectors
 
 
-def _integer(value: int) -> Any:
+def integer(value: int) -> Any:
     return _INTEGER(value)
 
 
@@ -81,7 +82,7 @@ def _tile(*, steps: bool) -> Any:
             ]
             dtype = signature.args[1].dtype
             for vectors in _WIDTHS:
-                wanted = builder.icmp_signed("==", operands[0], _integer(vectors))
+                wanted = builder.icmp_signed("==", operands[0], integer(vectors))
                 with builder.if_then(wanted):
                     _multiply(
                         builder, context.get_data_type(dtype), dtype.bitwidth, vectors,
@@ -100,9 +101,9 @@ def _multiply(
     c_places: Any, c_first: Any, c_shift: Any, add: Any,
 ) -> None:  # fmt: skip
     """Write the loop of a tile of a width in vectors: see `_tile`."""
-    lanes = 8 * _VECTOR_BYTES // bits
+    lanes = 8 * VECTOR_BYTES // bits
     vector = ir.VectorType(scalar, lanes)
-    columns = [_integer(j * lanes) for j in range(vectors)]
+    columns = [integer(j * lanes) for j in range(vectors)]
     insert: Any = cgutils.get_or_insert_function
     # Fused if the processor can, otherwise a product and a sum.
     muladd = insert(
@@ -118,9 +119,7 @@ def _multiply(
         return builder.bitcast(pointer, vector.as_pointer())
 
     def load(pointer: Any) -> Any:
-        loaded = builder.load(as_vector(pointer))
-        loaded.align = bits // 8
-        return loaded
+        return builder.load(as_vector(pointer), align=bits // 8)
 
     def broadcast(pointer: Any) -> Any:
         undefined = ir.Constant(vector, ir.Undefined)
@@ -132,11 +131,11 @@ def _multiply(
     targets = []
     rows = []
     for m in range(ROWS):
-        target = place(c_places, builder.add(c_first, _integer(m)), c_shift)
+        target = place(c_places, builder.add(c_first, integer(m)), c_shift)
         row = builder.gep(c, [target])
         targets.append([builder.gep(row, [column]) for column in columns])
         if not steps:
-            start = place(places, builder.add(first, _integer(m)), shift)
+            start = place(places, builder.add(first, integer(m)), shift)
             rows.append(builder.gep(a, [start]))
     b = builder.gep(b, [b_start])
     entry = builder.block
@@ -151,14 +150,14 @@ def _multiply(
 
     builder.position_at_end(body)
     q = builder.phi(_INTEGER)
-    q.add_incoming(_integer(0), entry)
-    q.add_incoming(_integer(0), earlier)
+    q.add_incoming(integer(0), entry)
+    q.add_incoming(integer(0), earlier)
     sums = [[builder.phi(vector) for _ in columns] for _ in targets]
     step = builder.gep(b, [builder.mul(q, b_step)])
     factors = [load(builder.gep(step, [column])) for column in columns]
     if steps:
         start = place(places, builder.add(first, q), shift)
-        ones = [builder.gep(a, [builder.add(start, _integer(m))]) for m in range(ROWS)]
+        ones = [builder.gep(a, [builder.add(start, integer(m))]) for m in range(ROWS)]
     else:
         ones = [builder.gep(row, [q]) for row in rows]
     after = []
@@ -170,7 +169,7 @@ def _multiply(
                 for right, total in zip(factors, totals, strict=True)
             ]
         )
-    following = builder.add(q, _integer(1))
+    following = builder.add(q, integer(1))
     q.add_incoming(following, body)
     zero = ir.Constant(vector, [0.0] * lanes)
     for m in range(ROWS):
@@ -183,33 +182,36 @@ def _multiply(
     builder.position_at_end(done)
     for m in range(ROWS):
         for j in range(vectors):
-            builder.store(after[m][j], as_vector(targets[m][j])).align = bits // 8
+            builder.store(after[m][j], as_vector(targets[m][j]), align=bits // 8)
 
 
-_rows = _tile(steps=False)
-_steps = _tile(steps=True)
+multiply_rows = _tile(steps=False)
+multiply_steps = _tile(steps=True)
 
 
-@_compiled
+@compiled
 def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
     """Order a kernel for the tiles: panel after panel, with zeros past the end."""
-    _, rows, _, width = packed.shape
+    # A few channels at a time, as the kernel may be the transpose of what lies in memory.
+    panels, _, _, width = packed.shape
     _, columns, channels, outputs = kernel.shape
+    groups = -(-channels // PACKED)
     for unit in range(start, stop):
-        panel = unit // (rows * columns)
-        row = unit // columns % rows
-        column = unit % columns
-        known = min(width, outputs - panel * width)
-        for c in range(channels):
-            place = column * channels + c
-            for j in range(known):
-                packed[panel, row, place, j] = kernel[row, column, c, panel * width + j]
-            for j in range(known, width):
-                packed[panel, row, place, j] = 0
+        row, column = unit // groups // columns, unit // groups % columns
+        first = unit % groups * PACKED
+        for panel in range(panels):
+            known = min(width, outputs - panel * width)
+            for c in range(first, min(first + PACKED, channels)):
+                place = column * channels + c
+                for j in range(known):
+                    found = kernel[row, column, c, panel * width + j]
+                    packed[panel, row, place, j] = found
+                for j in range(known, width):
+                    packed[panel, row, place, j] = 0
 
 
-@_compiled
-def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
+@compiled
+def copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
     """Copy the visible part of a picture, with zeros around it."""
     # Slices would take long to compile.
     _, height, width, _ = x.shape
@@ -227,8 +229,8 @@ def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
                     target[row, column, c] = 0
 
 
-@_compiled
-def _multiples(count: int, step: int) -> Any:
+@compiled
+def multiples(count: int, step: int) -> Any:
     # arange would take long to compile.
     found = np.empty(count, np.int64)
     for place in range(count):
@@ -236,13 +238,13 @@ def _multiples(count: int, step: int) -> Any:
     return found
 
 
-@_compiled
+@compiled
 def pad(start: int, stop: int, x: Any, padded: Any, top: int, left: int) -> None:
     for picture in range(start, stop):
-        _copy_rows(x, picture, top, left, padded[picture])
+        copy_rows(x, picture, top, left, padded[picture])
 
 
-@_compiled
+@compiled
 def correlate(
     start: int, stop: int, x: Any, packed: Any, out: Any, shape: Any, strides: Any,
     vectors: int, columns: int, stride: int, top: int, left: int, pictures: int,
@@ -272,7 +274,7 @@ def correlate(
                 place += 1
     # For tiles that write too much: the last rows, and a panel wider than the rest.
     spare = np.empty((most if outputs % panel else ROWS) * panel, x.dtype)
-    spare_places = _multiples(len(spare) // panel, panel)
+    spare_places = multiples(len(spare) // panel, panel)
     row_length = seen_columns * channels
     for block in range(start, stop):
         first_picture = block // bands * pictures
@@ -280,7 +282,7 @@ def correlate(
         here_pictures = min(pictures, n - first_picture)
         here_rows = min(block_rows, height - first_row)
         for picture in range(here_pictures):
-            _copy_rows(
+            copy_rows(
                 x, first_picture + picture, first_row * stride + top, left, scratch[picture]
             )
         count = here_pictures * here_rows * width
@@ -299,7 +301,7 @@ def correlate(
                 for row in range(rows):
                     b_start = (number * rows + row) * run * panel
                     for tile in range(first, last, ROWS):
-                        _rows(
+                        multiply_rows(
                             vectors, scratch, places, tile, row * row_length, run, packed,
                             b_start, panel, to, to_places, tile - first, to_shift, row > 0,
                         )  # fmt: skip
@@ -308,7 +310,7 @@ def correlate(
                     out[targets[place] + shift + j] = spare[(place - tiled) * panel + j]
 
 
-@_compiled
+@compiled
 def product(start: int, stop: int, rows: Any, packed: Any, out: Any, vectors: int) -> None:
     """Compute panels of the product of a few rows and a matrix."""
     count, length = rows.shape
@@ -324,12 +326,12 @@ def product(start: int, stop: int, rows: Any, packed: Any, out: Any, vectors: in
         b_start = number * length * panel
         for first in range(0, count, ROWS):
             if known == panel and first + ROWS <= count:
-                _rows(
+                multiply_rows(
                     vectors, rows, places, first, 0, length, flat, b_start, panel,
                     out, targets, first, number * panel, False,
                 )  # fmt: skip
                 continue
-            _rows(
+            multiply_rows(
                 vectors, rows, places, first, 0, length, flat, b_start, panel,
                 spare, spare_places, 0, 0, False,
             )  # fmt: skip
@@ -338,7 +340,7 @@ def product(start: int, stop: int, rows: Any, packed: Any, out: Any, vectors: in
                     out[first + m, number * panel + j] = spare[m * panel + j]
 
 
-@_compiled
+@compiled
 def kernel_gradient(
     start: int, stop: int, x: Any, grad: Any, result: Any, vectors: int, stride: int,
     seen_rows: int, seen_columns: int, channels: int,
@@ -347,13 +349,13 @@ def kernel_gradient(
     n, height, width, outputs = grad.shape
     _, run, _ = result.shape
     tiles = run // ROWS
-    lanes = outputs // (_VECTOR_BYTES // grad.itemsize * vectors)
+    lanes = outputs // (VECTOR_BYTES // grad.itemsize * vectors)
     panel = outputs // lanes
     count = n * height * width
-    places = np.empty(min(count, _PLACES), np.int64)
-    rows = _multiples(run, outputs)
-    for first in range(0, count, _PLACES):
-        last = min(first + _PLACES, count)
+    places = np.empty(min(count, PLACES), np.int64)
+    rows = multiples(run, outputs)
+    for first in range(0, count, PLACES):
+        last = min(first + PLACES, count)
         for place in range(first, last):
             picture = place // (height * width)
             row = place // width % height
@@ -365,7 +367,7 @@ def kernel_gradient(
             for unit in range(start, stop):
                 row = unit // tiles
                 tile = unit % tiles
-                _steps(
+                multiply_steps(
                     vectors, x, places, 0,
                     row * seen_columns * channels + tile * ROWS, last - first,
                     grad, first * outputs + number * panel, outputs,

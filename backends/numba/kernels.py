@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from ...kernels import LayerKernels
-from . import convolution, layers, normalization
+from . import convolution, layers, normalization, winograd
 from .threads import Share
 
 P = ParamSpec("P")
@@ -50,11 +50,7 @@ class NumbaLayers(LayerKernels):
 
     @_takes(np.float32)
     def activate(self, y: Any, bias: Any, activation: str | None) -> None:
-        number = _ACTIVATIONS[activation]
-        n, units = y.shape
-        self._share(
-            lambda start, stop: layers.activate(start, stop, y, bias, number), n, units
-        )
+        self._share(layers.activate, *y.shape, y, bias, _ACTIVATIONS[activation])
 
     @_takes(np.float32)
     def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
@@ -63,13 +59,8 @@ class NumbaLayers(LayerKernels):
         number = _ACTIVATIONS[activation]
         product = g if activation is None else np.empty_like(y)
         sums = np.zeros((blocks, units), y.dtype)
-        self._share(
-            lambda start, stop: layers.activate_gradient(
-                start, stop, g, y, number, product, sums
-            ),
-            blocks,
-            units * layers.BLOCK,
-        )
+        cost = units * layers.BLOCK
+        self._share(layers.activate_gradient, blocks, cost, g, y, number, product, sums)
         return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
 
     @_takes(np.float32)
@@ -78,13 +69,8 @@ class NumbaLayers(LayerKernels):
         losses = np.empty(n, logits.dtype)
         right = np.ascontiguousarray(labels, np.int64)
         added = np.zeros(classes, logits.dtype) if bias is None else bias
-        self._share(
-            lambda start, stop: layers.cross_entropy(
-                start, stop, logits, added, right, gradient, losses
-            ),
-            n,
-            _EXP * classes,
-        )
+        given = (logits, added, right, gradient, losses)
+        self._share(layers.cross_entropy, n, _EXP * classes, *given)
         return losses
 
     @_takes(np.float32)
@@ -112,12 +98,12 @@ class NumbaLayers(LayerKernels):
     @_takes(np.float32)
     def lstm_cell(self, *arrays: Any) -> None:
         n, gates = arrays[0].shape
-        self._share(lambda *rows: layers.lstm_cell(*rows, *arrays), n, _EXP * gates)
+        self._share(layers.lstm_cell, n, _EXP * gates, *arrays)
 
     @_takes(np.float32)
     def lstm_cell_gradient(self, *arrays: Any) -> None:
         n, gates = arrays[0].shape
-        self._share(lambda *rows: layers.lstm_cell_gradient(*rows, *arrays), n, 2 * gates)
+        self._share(layers.lstm_cell_gradient, n, 2 * gates, *arrays)
 
     @_takes(np.float32, np.float64)
     def correlate(
@@ -129,27 +115,33 @@ class NumbaLayers(LayerKernels):
         vectors, _ = convolution.panel(x.itemsize, outputs)
         x = np.ascontiguousarray(x)
         packed = self._packed(kernel)
-        # As many pictures, or rows of one, as fit into the cache with their input.
-        scratch = convolution.SCRATCH_BYTES
-        row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
-        seen = (height - 1) * stride + rows
-        block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
-        pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
-        blocks = -(-height // block_rows) * -(-n // pictures)
+        if winograd.pays(x, kernel.shape, out, stride):
+            loop, taps = winograd.correlate, packed
+            panels, _, _, panel = taps.shape
+            packed = np.empty((panels, 16, channels, panel), x.dtype)
+            cost = _MOVE * 25 * channels * panel
+            self._share(winograd.expand, panels, cost, taps, packed)
+            pictures, block_rows, blocks = winograd.blocks(n, height, width)
+            blocks *= panels
+            shape: tuple[int, ...] = (vectors, *offset, pictures, block_rows)
+        else:
+            loop = convolution.correlate
+            # As many pictures, or rows of one, as fit into the cache with their input.
+            scratch = convolution.SCRATCH_BYTES
+            row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
+            seen = (height - 1) * stride + rows
+            block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
+            pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
+            blocks = -(-height // block_rows) * -(-n // pictures)
+            shape = (vectors, columns, stride, *offset, pictures, block_rows)
         # Two products cost as much as an addition.
         cost = out.size * rows * columns * channels // blocks // 2
         # Flat memory beside its strides, so that another order is not another type.
         steps = tuple(step // out.itemsize for step in out.strides)
         span = 1 + sum(s * (size - 1) for s, size in zip(steps, out.shape, strict=True))
         flat = np.lib.stride_tricks.as_strided(out, (span,), (out.itemsize,))
-        shape = (vectors, columns, stride, *offset, pictures, block_rows)
-        self._share(
-            lambda start, stop: convolution.correlate(
-                start, stop, x, packed, flat, out.shape, steps[:3], *shape
-            ),
-            blocks,
-            cost,
-        )
+        arrays = (x, packed, flat, out.shape, steps[:3])
+        self._share(loop, blocks, cost, *arrays, *shape)
 
     def _packed(self, kernel: Any) -> Any:
         """Order a kernel for the tiles."""
@@ -157,11 +149,9 @@ class NumbaLayers(LayerKernels):
         _, panel = convolution.panel(kernel.itemsize, outputs)
         panels = -(-outputs // panel)
         packed = np.empty((panels, rows, columns * channels, panel), kernel.dtype)
-        self._share(
-            lambda start, stop: convolution.pack(start, stop, kernel, packed),
-            panels * rows * columns,
-            _MOVE * channels * panel,
-        )
+        units = rows * columns * -(-channels // convolution.PACKED)
+        cost = _MOVE * convolution.PACKED * outputs
+        self._share(convolution.pack, units, cost, kernel, packed)
         return packed
 
     @_takes(np.float32, np.float64)
@@ -172,12 +162,15 @@ class NumbaLayers(LayerKernels):
         n, height, width, outputs = grad.shape
         rows, columns = size
         channels = x.shape[3]
+        tiled = winograd.pays(x, (*size, channels, outputs), grad, stride)
         vectors, panel = convolution.panel(x.itemsize, outputs)
-        padded_outputs = -(-outputs // panel) * panel
-        if padded_outputs == outputs:
-            grad = np.ascontiguousarray(grad)
+        tile_places = 2 if tiled else 1
+        padding = (0, -height % tile_places, -width % tile_places, -outputs % panel)
+        if any(padding):
+            grad = np.pad(grad, [(0, each) for each in padding])
         else:
-            grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
+            grad = np.ascontiguousarray(grad)
+        _, height, width, padded_outputs = grad.shape
         seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
         # The last tile may read past the end, up to a tile's rows.
         tile = convolution.ROWS
@@ -185,22 +178,21 @@ class NumbaLayers(LayerKernels):
         memory[-tile:] = 0
         padded = memory[:-tile].reshape(n, *seen, channels)
         x = np.ascontiguousarray(x)
-        self._share(
-            lambda start, stop: convolution.pad(start, stop, x, padded, *offset),
-            n,
-            _MOVE * padded.size // n,
-        )
+        self._share(convolution.pad, n, _MOVE * padded.size // n, x, padded, *offset)
+        cost = grad.size * tile // 2
+        if tiled:
+            parts = -(-channels // tile)
+            sums = np.empty((16, parts * tile, padded_outputs), x.dtype)
+            given = (memory, grad, sums, vectors, channels)
+            self._share(winograd.kernel_gradient, 4 * parts, cost, *given)
+            found = np.empty((3, 3, channels, padded_outputs), x.dtype)
+            self._share(winograd.contract, channels, _MOVE * 25 * outputs, sums, found)
+            return np.ascontiguousarray(found[..., :outputs])
         run = columns * channels
         tiles = -(-run // tile)
         result = np.zeros((rows, tiles * tile, padded_outputs), x.dtype)
-        shape = (vectors, stride, *seen, channels)
-        self._share(
-            lambda start, stop: convolution.kernel_gradient(
-                start, stop, memory, grad, result, *shape
-            ),
-            rows * tiles,
-            grad.size * tile // 2,
-        )
+        given = (memory, grad, result, vectors, stride, *seen, channels)
+        self._share(convolution.kernel_gradient, rows * tiles, cost, *given)
         cut = result[:, :run, :outputs]
         return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
 
@@ -211,11 +203,8 @@ class NumbaLayers(LayerKernels):
         block = normalization.BLOCK
         blocks = -(-count // block)
         means, squares = np.empty((2, blocks, channels), x.dtype)
-        self._share(
-            lambda start, stop: normalization.moments(start, stop, rows, means, squares),
-            blocks,
-            _MOVE * channels * block,
-        )
+        cost = _MOVE * channels * block
+        self._share(normalization.moments, blocks, cost, rows, means, squares)
         # Blocks' sums are added in float64, for precise float32 results.
         sizes = np.full((blocks, 1), float(block))
         sizes[-1] = count - (blocks - 1) * block
@@ -231,13 +220,8 @@ class NumbaLayers(LayerKernels):
         y = np.empty(x.shape, x.dtype)
         rows, result = _rows(x), _rows(y)
         added = None if residual is None else _rows(residual)
-        self._share(
-            lambda start, stop: normalization.affine(
-                start, stop, rows, factor, term, added, rectify, result
-            ),
-            rows.shape[0],
-            _MOVE * rows.shape[1],
-        )
+        given = (rows, factor, term, added, rectify, result)
+        self._share(normalization.affine, len(rows), _MOVE * rows.shape[1], *given)
         return y
 
     @_takes(np.float32, np.float64)
@@ -253,26 +237,17 @@ class NumbaLayers(LayerKernels):
         # The first pass stores its findings in the memory of the second pass's result.
         kept = g if y is None else np.empty(x.shape, x.dtype) if residual else x_gradient
         masked = gradient if y is None else _rows(kept)
-        self._share(
-            lambda start, stop: normalization.mask_and_sum(
-                start, stop, gradient, passed, rows, mean, masked, sums, products
-            ),
-            blocks,
-            _MOVE * channels * normalization.BLOCK,
-        )
+        first = (gradient, passed, rows, mean, masked, sums, products)
+        cost = _MOVE * channels * normalization.BLOCK
+        self._share(normalization.mask_and_sum, blocks, cost, *first)
         shift_gradient = np.sum(sums, axis=0, dtype=np.float64)
         product = np.sum(products, axis=0, dtype=np.float64)
         factor = (scale * inverse).astype(np.float64)
         slope = -factor * inverse.astype(np.float64) ** 2 * product / count
         term = -factor * shift_gradient / count
         factors = np.stack([factor, slope, term]).astype(x.dtype)
-        self._share(
-            lambda start, stop: normalization.combine(
-                start, stop, masked, rows, mean, factors, result
-            ),
-            count,
-            _MOVE * channels,
-        )
+        second = (masked, rows, mean, factors, result)
+        self._share(normalization.combine, count, _MOVE * channels, *second)
         return (
             x_gradient,
             (product * inverse).astype(x.dtype),

@@ -27,10 +27,10 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 Queue = SimpleQueue[Call | None]
 
-Work = Callable[[int, int], None]
-"""Does a part of a range, from start to stop."""
+Work = Callable[..., None]
+"""Does a part of a range, from start to stop, its first arguments."""
 
-Share = Callable[[Work, int, int], None]
+Share = Callable[..., None]
 """`Threads.share`."""
 
 Ended = SimpleQueue[BaseException | None]
@@ -68,34 +68,36 @@ class Threads:
         with suppress(RuntimeError):
             self.helpers.start(calls)
 
-    def share(self, work: Work, count: int, cost: int) -> None:
-        """Call ``work(start, stop)`` for parts of ``range(count)``, at the same time."""
+    def share(self, work: Work, count: int, cost: int, *given: Any) -> None:
+        """Call ``work(start, stop, *given)`` for parts of ``range(count)``, at once."""
         # Their cost is counted in additions of numbers in the cache.
         least = -(-_LEAST // max(cost, 1))
         parts = min(self.count, count // least)
         if parts < 2:
-            work(0, count)
+            work(0, count, *given)
             return
         left = deque(pairwise(count * part // parts for part in range(parts + 1)))
         ended: Ended = SimpleQueue()
-        self.start([(_take, (left.pop, work, ended))] * (parts - 1))
+        self.start([(_take, (left.pop, ended, work, *given))] * (parts - 1))
         # The caller waits only for parts that have begun, so that it does not block if
         # helpers are busy, or missing, or one of them calls this itself.
-        _take(left.popleft, work, ended)
+        _take(left.popleft, ended, work, *given)
         errors = [ended.get() for _ in range(parts)]
         for error in errors:
             if error is not None:
                 raise error
 
 
-def _take(next_part: Callable[[], tuple[int, int]], work: Work, ended: Ended) -> None:
+def _take(
+    next_part: Callable[[], tuple[int, int]], ended: Ended, work: Work, *given: Any
+) -> None:
     """Do parts until none is left, and report how each ended."""
     with suppress(IndexError):
         while True:
             part = next_part()
             error = None
             try:
-                work(*part)
+                work(*part, *given)
             except BaseException as raised:
                 error = raised
             ended.put(error)

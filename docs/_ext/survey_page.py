@@ -16,8 +16,11 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from survey_words import VERDICTS, causes, error, sentence
 
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, SinglePrecision
+
 SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
 ADAPTERS = SURVEY.with_name("adapters")
+NAMED = {bug.name for bug in (*BUGS, *MISTAKES, *CONVENTIONS, SinglePrecision)}
 
 
 class Survey(SphinxDirective):
@@ -96,8 +99,10 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
     )
     for place, explanation in enumerate(one["causes"]):
         for each in explanation:
-            bug = f'<a href="{page("conformance/bugs", each["name"])}">'
-            told = f"{bug}<code>{each['name']}</code></a>: it {html.escape(each['says'])}"
+            told = f"it {html.escape(each['says'])}"
+            if each["name"] in NAMED:  # not an edit of the oracle
+                bug = f'<a href="{page("conformance/bugs", each["name"])}">'
+                told = f"{bug}<code>{each['name']}</code></a>: {told}"
             yield (
                 f"<li>{'Or equally ' if place else ''}{told} "
                 f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)} "

@@ -32,7 +32,6 @@ PLAIN = {
     "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
     "schedule-frozen": "ignores a scheduler around it",
     "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
-    "single-precision": "computes in float32 what was given in float64",
     "slow-momentum": "follows SlowMo's units, not DiLoCo's",
 }
 """What the most frequent causes mean for whoever uses the package."""

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lookahead_ref.conformance.adapters.optax import inner_optimizer
+
 # --- The port. ---
 
 
@@ -141,7 +143,7 @@ class Adapter:
     def start(self, setup: Any) -> None:
         """Make new parameters and a new transformation."""
         jax.config.update("jax_enable_x64", True)  # without it there is no float64
-        transformation = make(setup.inner)
+        transformation = inner_optimizer(setup.inner)
         for level in reversed(setup.levels):
             transformation = lookahead(
                 transformation, level.k, table(level.alpha, setup.dtype), level.inner_state
@@ -209,21 +211,3 @@ class Adapter:
 def table(values: Any, dtype: str) -> Any:
     """Return a schedule that repeats its last value."""
     return lambda clock: jnp.asarray(values, dtype)[jnp.minimum(clock, len(values) - 1)]
-
-
-def make(inner: Any) -> Any:
-    """Make Optax's optimizer for a case."""
-    h = dict(inner.hyperparameters)
-    rule: Any = {
-        "sgd": optax.identity,
-        "heavy-ball": lambda: optax.trace(h["momentum"]),
-        "nesterov": lambda: optax.trace(h["momentum"], nesterov=True),
-        "adagrad": lambda: optax.scale_by_rss(0.0, h["epsilon"]),
-        "adam": lambda: optax.scale_by_adam(h["beta1"], h["beta2"], h["epsilon"]),
-    }[inner.rule]()
-    kind = inner.weight_decay_kind
-    decay = [optax.add_decayed_weights(h["weight_decay"])] if kind != "none" else []
-    l2, decoupled = decay * (kind == "l2"), decay * (kind == "decoupled")
-    # Always a schedule, so that there is a clock.
-    rate = optax.scale_by_learning_rate(table(inner.learning_rate, "float64"))
-    return optax.chain(*l2, rule, *decoupled, rate)

@@ -24,6 +24,8 @@ import numpy as np
 from deltas_jax import lookahead
 from flax import nnx
 
+from lookahead_ref.conformance.adapters.optax import inner_optimizer
+
 # --- The port. ---
 
 
@@ -66,7 +68,7 @@ class Adapter(deltas_jax.Adapter):
     def start(self, setup: Any) -> None:
         """Make a new model and optimizer."""
         jax.config.update("jax_enable_x64", True)  # without it there is no float64
-        transformation = deltas_jax.make(setup.inner)
+        transformation = inner_optimizer(setup.inner)
         for level in reversed(setup.levels):
             alpha = deltas_jax.table(level.alpha, setup.dtype)
             transformation = lookahead(transformation, level.k, alpha, level.inner_state)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lookahead_ref.conformance import UnsupportedError
+from lookahead_ref.conformance.adapters.pytorch import inner_optimizer
 
 # --- The port. ---
 
@@ -194,7 +194,7 @@ class Adapter:
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
         }
-        self.inner = optimizer = make(setup.inner, list(self.params.values()))
+        self.inner = optimizer = inner_optimizer(setup.inner, list(self.params.values()))
         for level in reversed(setup.levels):
             alpha = level.alpha
             optimizer = Lookahead(
@@ -264,24 +264,3 @@ class Adapter:
 def array(tensor: Any) -> Any:
     """Copy a tensor out."""
     return tensor.detach().numpy().copy()
-
-
-def make(inner: Any, params: list[Any]) -> Any:
-    """Make PyTorch's optimizer for a case."""
-    h = dict(inner.hyperparameters)
-    rate, decay = inner.learning_rate[0], h.get("weight_decay", 0.0)
-    decoupled = inner.weight_decay_kind == "decoupled"
-    if inner.rule == "adam":
-        kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-        betas = (h["beta1"], h["beta2"])
-        return kind(params, rate, betas=betas, eps=h["epsilon"], weight_decay=decay)
-    if decoupled:
-        raise UnsupportedError(f"PyTorch has no decoupled weight decay for {inner.rule}")
-    if inner.rule == "adagrad":
-        return torch.optim.Adagrad(params, rate, eps=h["epsilon"], weight_decay=decay)
-    nesterov, momentum = inner.rule == "nesterov", h.get("momentum", 0.0)
-    if nesterov and momentum == 0:
-        raise UnsupportedError("PyTorch's Nesterov momentum must be above 0")
-    return torch.optim.SGD(
-        params, rate, momentum=momentum, nesterov=nesterov, weight_decay=decay
-    )

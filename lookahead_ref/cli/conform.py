@@ -531,31 +531,29 @@ def survey(
 ) -> None:
     """Run the suite on public implementations, and write the findings as JSON."""
     with reported():
+        from lookahead_ref.conformance import survey as surveys
         from lookahead_ref.conformance.adapters import PEERS
-        from lookahead_ref.conformance.survey import survey as run_all
-        from lookahead_ref.report.files import write_json
 
         for each in name or ():
             if not each.endswith(".py"):
                 option("name", each, tuple(PEERS))
         chosen = name or [each for each, peer in PEERS.items() if peer.installed]
-        found = json.loads(output.read_bytes()) if output and output.exists() else {}
-
-        def say(each: str) -> None:
-            typer.echo(each, err=True)
-
+        found = surveys.load(output) if output else {}  # now, not after an hour
         skipped = None
-        for one in chosen:  # one at a time, to keep what may have taken an hour
+        for one in dict.fromkeys(chosen):
+            typer.echo(surveys.described(one)["name"], err=True)
             try:
                 with _started():
-                    found = run_all([one], pythons=python or (), before=found, progress=say)
+                    now = surveys.surveyed(one, python or ())
             except ModuleNotFoundError as error:
                 skipped = failed(error, USAGE)
             except typer.Exit as error:
                 skipped = error
-            else:
-                if output is not None:
-                    write_json(output, found)
+            else:  # one at a time, to keep what may have taken an hour
+                if output is None:
+                    found = surveys.entered(found, now)
+                else:
+                    surveys.enter(output, now)
         if output is None:
             print_json(found)
         if skipped is not None:

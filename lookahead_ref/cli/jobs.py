@@ -139,15 +139,11 @@ def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments.trials import serve
-            from lookahead_ref.training.workers import check_alike, check_ranks, started
+            from lookahead_ref.training.workers import started
 
-            team = started(settings.workers)
-            stack.enter_context(team.ending())
-            with team.together():
-                check_ranks(settings.workers)
-            with team.together():
-                given = asdict(settings)
-                check_alike(team, {**given.pop("base"), **given})
+            given = asdict(settings)
+            given = {**given.pop("base"), **given}
+            team = started(stack, settings.workers, given)
             if not team.leads:
                 serve(team)
                 raise typer.Exit

@@ -69,21 +69,11 @@ def train(
             from lookahead_ref.experiments.estimate import estimates
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
-            from lookahead_ref.training.workers import (
-                check_alike,
-                check_ranks,
-                check_stops,
-                join,
-                started,
-            )
+            from lookahead_ref.training.workers import check_stops, join, started
 
             folder, given = None, settings.workers
-            team = started(given)
-            stack.enter_context(team.ending())
+            team = started(stack, given, context.params)
             with team.together():
-                check_ranks(given)
-            with team.together():
-                check_alike(team, context.params)
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}

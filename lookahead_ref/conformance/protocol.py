@@ -39,26 +39,19 @@ class TargetError(Exception):
 
 @dataclass(frozen=True)
 class Level:
-    """A Lookahead.
-
-    Parameters
-    ----------
-    k : int
-        The synchronization period.
-    alpha : tuple of float
-        The slow weights' step size at the first synchronization, the second, ...; the last
-        entry holds from then on, so that a constant has one entry. Empty with `outer`.
-    inner_state : {"maintain", "reset", "interpolate"}
-        What a synchronization does to the inner optimizer's state.
-    outer : Inner, optional
-        The optimizer of phi, from phi - theta, instead of alpha; its learning rate counts
-        synchronizations. Only for adapters that offer it.
-    """
+    """A Lookahead."""
 
     k: int
+    """The synchronization period."""
     alpha: tuple[float, ...]
+    """The slow weights' step size at the first synchronization, the second, ...; the last
+    entry holds from then on, so that a constant has one entry. Empty with `outer`."""
     inner_state: str
+    """What a synchronization does to the inner optimizer's state: ``"maintain"``,
+    ``"reset"`` or ``"interpolate"`` it."""
     outer: "Inner | None" = None
+    """The optimizer of phi, from phi - theta, instead of alpha; its learning rate counts
+    synchronizations. Only for adapters that offer it."""
 
     def alpha_at(self, synchronization: int) -> float:
         """Return alpha at a synchronization, counted from 0."""
@@ -67,26 +60,17 @@ class Level:
 
 @dataclass(frozen=True)
 class Inner:
-    """An inner optimizer.
-
-    Parameters
-    ----------
-    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam", "own"}
-        Its rule; ``own`` is the program's, only for those that offer ``own-inner``.
-    hyperparameters : dict
-        Its hyperparameters, from ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and
-        ``weight_decay``.
-    weight_decay_kind : {"none", "l2", "decoupled"}
-        Where weight decay enters.
-    learning_rate : tuple of float
-        The learning rate at the first step, the second, ...; the last entry holds from then
-        on.
-    """
+    """An inner optimizer."""
 
     rule: str
+    """``"sgd"``, ``"heavy-ball"``, ``"nesterov"``, ``"adagrad"`` or ``"adam"``; or
+    ``"own"``, the program's, only for those that offer ``own-inner``."""
     hyperparameters: Mapping[str, float]
+    """From ``momentum``, ``beta1``, ``beta2``, ``epsilon`` and ``weight_decay``."""
     weight_decay_kind: str
+    """Where weight decay enters: ``"none"``, ``"l2"`` or ``"decoupled"``."""
     learning_rate: tuple[float, ...]
+    """At the first step, the second, ...; the last entry holds from then on."""
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate at a step, counted from 0."""
@@ -95,31 +79,19 @@ class Inner:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that a program needs to start a case.
-
-    Parameters
-    ----------
-    case : str
-        The case's id; nothing may depend on it.
-    dtype : {"float32", "float64"}
-        The precision to work in.
-    params : dict
-        Name to initial array, new and of that dtype.
-    levels : tuple of Level
-        The Lookaheads, the outermost first.
-    inner : Inner
-        The inner optimizer.
-    workers : int, default: 1
-        With several workers, dicts hold the tensors of all: ``1/weight``, ``2/weight``,
-        ...; see `split` and `merged`. Only for adapters that offer workers.
-    """
+    """Everything that a program needs to start a case."""
 
     case: str
+    """The case's id; nothing may depend on it."""
     dtype: str
     params: Tensors
+    """Name to initial array, new and of that dtype."""
     levels: tuple[Level, ...]
+    """The Lookaheads, the outermost first."""
     inner: Inner
     workers: int = 1
+    """With several workers, dicts hold the tensors of all: ``1/weight``, ``2/weight``, ...;
+    see `split` and `merged`. Only for adapters that offer workers."""
 
     def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Split a dict by name into one for each worker."""

@@ -2,7 +2,9 @@
 
 import ast
 import datetime as dt
+import json
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from lookahead_ref.conformance.reports import failure_line, parted
 from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.summary import summarize
 from lookahead_ref.conformance.vectors import VERSION, cases
+from lookahead_ref.report.files import locked, write_json
 
 _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
 """Generous, as a slow machine says nothing about an implementation."""
@@ -35,39 +38,48 @@ _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
 _REMEMBERED = ("version", "date", "vectors", "verdict")
 
 
-def survey(
-    those: Iterable[str],
-    *,
-    pythons: Sequence[str] = (),
-    before: Mapping[str, Any] | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Run the suite on public implementations: names in `PEERS`, or files of adapters."""
-    # A file whose ABOUT has ``python`` serves itself. Entries of others are kept.
-    found = {each["name"]: each for each in (before or {}).get("implementations", ())}
-    for one in those:
-        about = described(one)
-        if progress is not None:
-            progress(about["name"])
-        interpreter = _interpreter(about, pythons)
-        about["version"] = _version(about, interpreter)
-        with closing(_opened(one, about, interpreter)) as target:
-            results = run(target, (*cases(), *own_cases()))
-        # Do not record what depends on the machine.
-        if slow := [each for each in results if each.status == "unjudged"]:
-            raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
-        if not any(each.status in ("passed", "failed") for each in results):
-            reason = min(results, key=lambda each: each.status).reason  # an error's first
-            raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
-        now = {**about, **_today(), **condensed(results)}
-        now["history"] = remembered(found.get(about["name"], {}), now)
-        found[about["name"]] = now
+def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the suite on a public implementation: a name in `PEERS`, or an adapter's file."""
+    # A file whose ABOUT has ``python`` serves itself.
+    about = described(one)
+    interpreter = _interpreter(about, pythons)
+    about["version"] = _version(about, interpreter)
+    with closing(_opened(one, about, interpreter)) as target:
+        results = run(target, (*cases(), *own_cases()))
+    # Do not record what depends on the machine.
+    if slow := [each for each in results if each.status == "unjudged"]:
+        raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
+    if not any(each.status in ("passed", "failed") for each in results):
+        reason = min(results, key=lambda each: each.status).reason  # an error's first
+        raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
+    return {**about, **_today(), **condensed(results)}
+
+
+def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Enter a run; a survey shows the newest version, with a history of all."""
+    those = {each["name"]: each for each in before.get("implementations", ())}
+    old = those.get(now["name"], {})
+    history = remembered(old, now)
+    row = now if history[0]["version"] == now["version"] else old
+    those[now["name"]] = {**row, "history": history}
     return {
         "format": "lookahead-survey",
         "vectors": VERSION,
         "lookahead_ref": lookahead_ref.__version__,
-        "implementations": list(found.values()),
+        "implementations": list(those.values()),
     }
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a survey; it is empty if there is no file."""
+    found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return found
+
+
+def enter(path: Path, now: Mapping[str, Any]) -> None:
+    """Enter a run into a file, to which other surveys may write too."""
+    with locked(path.parent, wait=True):
+        write_json(path, entered(load(path), now))
 
 
 def _today() -> dict[str, Any]:
@@ -135,12 +147,20 @@ def _opened(one: str, about: Mapping[str, str], interpreter: str) -> Target:
 
 
 def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Add new findings to those of other versions, the newest first."""
+    """Add a run to those of other versions, the newest first."""
     entry = {name: now[name] for name in _REMEMBERED}
     entry["causes"] = [cause["name"] for cause in now["causes"][0]] if now["causes"] else []
     same = (now["version"], now["vectors"])
     older = [e for e in before.get("history", []) if (e["version"], e["vectors"]) != same]
-    return [entry, *older]
+    if "package" not in now:  # revisions have no order
+        return [entry, *older]
+    return sorted([entry, *older], key=lambda e: _age(e["version"]), reverse=True)
+
+
+def _age(version: str) -> tuple[list[int], bool]:
+    """Order versions of a package: 1.9, 1.10rc1, 1.10."""
+    release, *early = re.split(r"(?:a|b|rc|\.dev)\d", version, maxsplit=1)
+    return [int(each) for each in re.findall(r"\d+", release)], not early
 
 
 def verdict(found: Mapping[str, Any]) -> str:
@@ -209,16 +229,20 @@ def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]]
     # What a bug does in nested cases depends on the program's structure.
     all_told = all(part.explanations or part.scope == "nesting" for part in parts)
     found = dict.fromkeys(bug for each in told for bug in each)
-    if any(SinglePrecision not in each for each in told):
-        found.pop(SinglePrecision, None)
-    return [tuple(found)] if found else [], bool(parts) and all_told
+    coarse = all(any(map(_rounds, each)) for each in told)
+    some = tuple(bug for bug in found if coarse or not _rounds(bug))
+    return [some] if some else [], bool(parts) and all_told
+
+
+def _rounds(bug: type[Bug]) -> bool:
+    return bug.name == SinglePrecision.name  # all of it, or something on the way
 
 
 def _showing(
     bug: type[Bug], together: Sequence[type[Bug]], failed: Sequence[Result]
 ) -> Sequence[Result]:
     """Return the failures that show a bug."""
-    if bug is not SinglePrecision:
+    if not _rounds(bug):
         flagged = [r for r in failed if bug.name in r.case.flags]
         return flagged or [r for r in failed if bug.applies(r.case.data)] or failed
     others = {other.name for other in together}

@@ -10,6 +10,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,9 @@ MOST_BYTES = 2**40  # of a mapped file
 CHUNK = 2**20
 
 
+@dataclass(eq=False, repr=False)
 class DataFileError(ValueError):
     """A file or folder of data does not have its format.
-
-    Its attribute `problem` says what was expected and what came. If the place is known,
-    `offset` counts bytes from 0 (of the unpacked content for gzip), and `line` counts the
-    lines of a text from 1.
 
     Examples
     --------
@@ -39,15 +37,13 @@ class DataFileError(ValueError):
     lookahead_ref.data.files.DataFileError: labels, offset 8: label 12, expected 0 to 9
     """
 
-    def __init__(
-        self, path: Path, problem: str, offset: int | None = None, line: int | None = None
-    ) -> None:
-        # All arguments, so that pickle can restore it from a worker.
-        super().__init__(path, problem, offset, line)
-        self.path = path
-        self.problem = problem
-        self.offset = offset
-        self.line = line
+    path: Path
+    problem: str
+    """What was expected and what came."""
+    offset: int | None = None
+    """The place, in bytes from 0 (of the unpacked content for gzip), if known."""
+    line: int | None = None
+    """The line of a text, from 1, if known."""
 
     def __str__(self) -> str:
         at_line = "" if self.line is None else f", line {self.line}"

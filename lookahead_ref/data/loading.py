@@ -17,12 +17,10 @@ from lookahead_ref.system import from_home
 class Source(NamedTuple):
     """A kind of data set that `load` knows."""
 
-    argument: str
-    """Its argument, such as ``"DIR"``; empty if it takes none."""
-    description: str
-    """A description in one line."""
     read: Callable[..., Dataset | Corpus]
     """Loads it from its path and options."""
+    argument: str = ""
+    """Its argument, such as ``"DIR"``; empty if it takes none."""
     options: tuple[str, ...] = ()
     """The options that it takes."""
 
@@ -30,35 +28,19 @@ class Source(NamedTuple):
 _HELD_OUT = ("validation",)
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
-        "digits": Source(
-            *("", "scikit-learn's handwritten digits"),
-            lambda _, **options: load_digits(**options),
-            _HELD_OUT,
-        ),
-        "mnist": Source("DIR", "MNIST, in IDX files", load_mnist, _HELD_OUT),
+        "digits": Source(lambda _, **options: load_digits(**options), "", _HELD_OUT),
+        "mnist": Source(load_mnist, "DIR", _HELD_OUT),
         "fashion-mnist": Source(
-            *("DIR", "Fashion-MNIST, in IDX files"),
-            partial(load_mnist, name="fashion-mnist"),
-            _HELD_OUT,
+            partial(load_mnist, name="fashion-mnist"), "DIR", _HELD_OUT
         ),
-        "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10, _HELD_OUT),
-        "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100, _HELD_OUT),
-        "images": Source(
-            *("DIR", "pictures in train/CLASS/ and val/CLASS/"),
-            load_images,
-            ("resize", "crop"),
-        ),
-        "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
-        "text": Source("FILE", "any text, by words", load_text),
-        "chars": Source(
-            "FILE", "any text, by characters", partial(load_text, unit="characters")
-        ),
-        "pydoc": Source("", "Python's own help texts, by words", lambda _: load_pydoc()),
-        "pydoc-chars": Source(
-            "",
-            "Python's own help texts, by characters",
-            lambda _: load_pydoc(unit="characters"),
-        ),
+        "cifar10": Source(load_cifar10, "DIR", _HELD_OUT),
+        "cifar100": Source(load_cifar100, "DIR", _HELD_OUT),
+        "images": Source(load_images, "DIR", ("resize", "crop")),
+        "ptb": Source(load_ptb, "DIR"),
+        "text": Source(load_text, "FILE"),
+        "chars": Source(partial(load_text, unit="characters"), "FILE"),
+        "pydoc": Source(lambda _: load_pydoc()),
+        "pydoc-chars": Source(lambda _: load_pydoc(unit="characters")),
     }
 )
 """Data sets of `load` by name."""

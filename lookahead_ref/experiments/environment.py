@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import lookahead_ref as la
-from lookahead_ref.report.files import write_atomically
+from lookahead_ref.report.files import locked, write_atomically
 from lookahead_ref.system import available_cores, read_file
-from lookahead_ref.training.checkpoints import is_leftover, locked, remove_leftovers
+from lookahead_ref.training.checkpoints import is_leftover, remove_leftovers
 
 
 class OutputFolderError(ValueError):

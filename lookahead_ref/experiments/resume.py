@@ -23,8 +23,8 @@ from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
 from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
 from lookahead_ref.extras import require
-from lookahead_ref.report.files import read_sealed, schema, write_sealed
-from lookahead_ref.training.checkpoints import locked, remove_leftovers
+from lookahead_ref.report.files import locked, read_sealed, schema, write_sealed
+from lookahead_ref.training.checkpoints import remove_leftovers
 
 _FILE = "run.json"
 _FORMAT = "lookahead-ref run"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from lookahead_ref.experiments.trials import Outcome
+from lookahead_ref.extras import require
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
 from lookahead_ref.report.words import several
 
@@ -87,7 +88,8 @@ def interval(of: Summary) -> tuple[float, float] | None:
     """Return a mean's 95 % interval by Student's t; None for fewer than two values."""
     if of.deviation is None:
         return None
-    half = _student(of.n - 1) * of.deviation / of.n**0.5
+    special = require("scipy.special", "experiments", purpose="give intervals of means")
+    half = float(special.stdtrit(of.n - 1, 0.975)) * of.deviation / of.n**0.5
     return of.mean - half, of.mean + half
 
 
@@ -100,24 +102,6 @@ def verdict(gain: Summary, sign: int = 1) -> str:
     if found is None or found[0] <= 0.0 <= found[1]:
         return "not decided"
     return "seen" if gain.mean * sign > 0.0 else "not seen"
-
-
-def _student(freedom: int) -> float:
-    """Return the t such that 95 % of Student's distribution lies between -t and t."""
-    # M. Abramowitz and I. A. Stegun, equations 26.7.3 and 26.7.4, by bisection.
-    odd = freedom % 2
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        term, total = math.cos(angle) if odd else 1.0, 0.0
-        for j in range(1, freedom // 2 + 1):
-            total += term
-            term *= (2 * j - 1 + odd) / (2 * j + odd) * math.cos(angle) ** 2
-        share = math.sin(angle) * total
-        if odd:
-            share = (share + angle) * 2 / math.pi
-        low, high = (low, angle) if share > 0.95 else (angle, high)
-    return math.sqrt(freedom) * math.tan(low)
 
 
 def difference_table(

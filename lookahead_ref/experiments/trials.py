@@ -312,7 +312,10 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
     for (_, trial), result in zip(trials, results, strict=True):
         if result is not None:
             trial.clear(folder)
+    count = len(plan.seeds)
     missing = [place for place, result in enumerate(results) if result is None]
+    # Seed by seed, so that a job that is stopped can be finished with fewer seeds.
+    missing.sort(key=lambda place: place % count)
     lost = []
 
     def look_at(place: int) -> None:
@@ -347,7 +350,6 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
             f"{folder}: {'; '.join(lost)}"
         )
     done = [result for result in results if result is not None]
-    count = len(plan.seeds)
     return [
         Outcome(arm, tuple(done[place * count : (place + 1) * count]))
         for place, arm in enumerate(plan.arms)

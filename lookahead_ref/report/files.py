@@ -6,7 +6,8 @@ import math
 import os
 import reprlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -22,6 +23,10 @@ _TYPES: dict[Any, str] = {
     tuple: "array",
     NoneType: "null",
 }
+
+
+class FolderInUseError(ValueError):
+    """Another run writes to the folder."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -48,6 +53,27 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Lock a folder; the lock ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise FolderInUseError(
+                f"another run is writing to {folder}: wait for it, or use another folder"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Any) -> None:

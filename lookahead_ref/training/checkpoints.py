@@ -13,11 +13,10 @@ batches drawn.
 import hashlib
 import json
 import math
-import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,10 +51,6 @@ class DamagedError(ValueError):
 
 class CheckpointError(OSError):
     """A checkpoint cannot be written, or there is none to continue from."""
-
-
-class FolderInUseError(ValueError):
-    """Another run writes to the folder."""
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
@@ -107,27 +102,6 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         raise
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise DamagedError(f"it is not a checkpoint: {error!r}") from error
-
-
-@contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a folder; the lock ends with the process."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise FolderInUseError(
-                f"another run is writing to {folder}: wait for it, or use another folder"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -5,7 +5,8 @@ stays on the device, and is not finite if any element is not. As a sum can also 
 itself, one that is not finite only leads to a closer look.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj
@@ -18,60 +19,34 @@ Where: TypeAlias = Literal["batch", "gradient", "state", "evaluation"]
 the loss of an evaluation."""
 
 
+@dataclass(eq=False, repr=False)
 class NonFiniteLossError(ArithmeticError):
-    """A loss, a gradient or the optimizer's state became NaN or infinite.
+    """A loss, a gradient or the optimizer's state became NaN or infinite."""
 
-    Attributes
-    ----------
-    of : {"batch", "gradient", "state", "evaluation"}
-        What is not finite: the loss of a batch; its gradient, if the loss is finite (no
-        update is done then); the optimizer's state after the update, if both are finite; or
-        the loss of the evaluation after an epoch.
-    step : int
-        Updates done before, which is also the batch's global step.
-    epoch : int
-        The epoch, from 1.
-    loss : float
-        The loss.
-    history : tuple of EpochRecord
-        The evaluated epochs; an evaluation's loss is in the last one.
-    parameter : str or None
-        The path of the first parameter that is not finite or, if all are finite, whose
-        gradient is not; for the state its first entry, as ``slots/second_moment/weight``.
-    parameter_is_finite : bool
-        Whether the parameters themselves are finite.
-    inputs_are_finite : bool
-        Whether the batch is finite.
-    """
+    of: Where
+    """What is not finite: the loss of a batch; its gradient, if the loss is finite (no
+    update is done then); the optimizer's state after the update, if both are finite; or
+    the loss of the evaluation after an epoch."""
+    step: int
+    """Updates done before, which is also the batch's global step."""
+    epoch: int
+    """The epoch, from 1."""
+    loss: float
+    history: tuple[EpochRecord, ...]
+    """The evaluated epochs; an evaluation's loss is in the last one."""
+    parameter: str | None = None
+    """The path of the first parameter that is not finite or, if all are finite, whose
+    gradient is not; for the state its first entry, as ``slots/second_moment/weight``."""
+    parameter_is_finite: bool = True
+    """Whether the parameters themselves are finite."""
+    inputs_are_finite: bool = True
+    """Whether the batch is finite."""
 
-    def __init__(
-        self,
-        of: Where,
-        step: int,
-        epoch: int,
-        loss: float,
-        history: Sequence[EpochRecord],
-        parameter: str | None = None,
-        parameter_is_finite: bool = True,
-        inputs_are_finite: bool = True,
-    ) -> None:
-        self.of = of
-        self.step = step
-        self.epoch = epoch
-        self.loss = loss
-        self.history = tuple(history)
-        self.parameter = parameter
-        self.parameter_is_finite = parameter_is_finite
-        self.inputs_are_finite = inputs_are_finite
-        super().__init__(
-            f"{self._what()} at step {step}, in epoch {epoch}{self._where()}: training "
-            f"stopped ({self._advice()})"
+    def __str__(self) -> str:
+        return (
+            f"{self._what()} at step {self.step}, in epoch {self.epoch}{self._where()}: "
+            f"training stopped ({self._advice()})"
         )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Support pickling, for worker processes."""
-        placed = (self.of, self.step, self.epoch, self.loss, self.history, self.parameter)
-        return type(self), (*placed, self.parameter_is_finite, self.inputs_are_finite)
 
     def _what(self) -> str:
         if self.of == "state":

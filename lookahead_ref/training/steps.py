@@ -171,7 +171,7 @@ class Steps:
     ) -> NoReturn:
         """Raise the error that ends the run; `broken` is a parameter that is not finite."""
         raise NonFiniteLossError(
-            *(of, self.state.step, epoch, loss, self.state.history),
+            *(of, self.state.step, epoch, loss, tuple(self.state.history)),
             parameter if broken is None or of == "state" else broken,
             parameter_is_finite=broken is None,
             inputs_are_finite=is_finite(batch),

@@ -5,36 +5,28 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 # From Ctrl-C, a batch system, or a closed terminal.
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
+@dataclass(eq=False)
 class Interrupted(KeyboardInterrupt):
-    """A signal interrupted the work; the error has its number."""
+    """A signal, by its number, interrupted the work."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
+    signal: int
 
 
+@dataclass(eq=False)
 class StoppedError(Exception):
-    """A run was asked to stop, and its state was saved.
+    """A run was asked to stop, and its state was saved."""
 
-    Attributes
-    ----------
-    step : int
-        Updates done.
-    signal : int or None
-        The number of the signal, if there was one.
-    """
-
+    step: int
+    """Updates done."""
     signal: int | None = None
-
-    def __init__(self, step: int) -> None:
-        super().__init__(step)
-        self.step = step
+    """The number of the signal, if there was one."""
 
     def __str__(self) -> str:
         return f"stopped after {self.step} steps, with the state of the run saved"

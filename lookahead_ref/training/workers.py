@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 from array_api_compat import array_namespace
@@ -198,35 +198,28 @@ def _settled(array: Any) -> Any:
     return array
 
 
-def started(workers: int | str) -> Team:
-    """Join the team of a command: all ranks, if mpirun started several."""
-    # If a rank ends before joining, the others and mpirun may wait for ever.
-    return join(workers if _ranks() == "1" else "mpi")
-
-
-def check_ranks(workers: int | str) -> None:
-    """Refuse several ranks without workers mpi, which would all do the same job."""
-    if workers != "mpi" and _ranks() != "1":
-        raise ValueError(
-            f"workers must be mpi under mpirun with {_ranks()} ranks, got {workers}"
-        )
-
-
-def _ranks() -> str:
+def started(stack: ExitStack, workers: int | str, given: Mapping[str, Any]) -> Team:
+    """Join the team of a command, which has the same options on all ranks, for a stack."""
     of_mpich = os.environ.get("PMI_SIZE", "1")
-    return os.environ.get("OMPI_COMM_WORLD_SIZE", of_mpich)
-
-
-def check_alike(team: Team, given: Mapping[str, Any]) -> None:
-    """Refuse options that differ between ranks."""
-    first, *others = team.gather([dict(given)])
-    for rank, other in enumerate(others, start=1):
-        for name in first:
-            if other[name] != first[name]:
-                raise ValueError(
-                    f"{name} must be the same on all ranks, got {first[name]!r} on rank 0 "
-                    f"and {other[name]!r} on rank {rank}"
-                )
+    ranks = os.environ.get("OMPI_COMM_WORLD_SIZE", of_mpich)
+    # If a rank ends before joining, the others and mpirun may wait for ever.
+    team = join(workers if ranks == "1" else "mpi")
+    stack.enter_context(team.ending())  # there, an error has been reported before
+    with team.together():  # without mpi, they would all do the same job
+        if workers != "mpi" and ranks != "1":
+            raise ValueError(
+                f"workers must be mpi under mpirun with {ranks} ranks, got {workers}"
+            )
+    with team.together():
+        first, *others = team.gather([dict(given)])
+        for rank, other in enumerate(others, start=1):
+            for name in first:
+                if other[name] != first[name]:
+                    raise ValueError(
+                        f"{name} must be the same on all ranks, got {first[name]!r} on "
+                        f"rank 0 and {other[name]!r} on rank {rank}"
+                    )
+    return team
 
 
 def check_stops(team: Team, on_nonfinite: str) -> None:

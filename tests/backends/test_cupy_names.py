@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("cupy")
 
 import cupy
-from array_api_compat import cupy as compatible
 
 import device
 import lookahead_ref
@@ -22,13 +21,6 @@ SOURCES = [
     *Path(backends.__file__).parent.rglob("*.py"),
 ]
 
-# Where an array's own namespace goes by these names, and how it is asked for.
-NAMESPACES = {"xp", "_xp", "_library"}
-ASKED = {"namespace", "array_namespace", "_library"}
-
-# Looked up only once an array is known to be NumPy's.
-OF_NUMPY_ALONE = {"memmap"}
-
 # What is used of objects that CuPy makes.
 OF_OBJECTS = {
     "cuda.Device": {"id", "compute_capability", "mem_info", "__enter__", "__exit__"},
@@ -39,9 +31,6 @@ OF_OBJECTS = {
     "cuda.nvrtc.NVRTCError": {"add_note"},
     "ndarray": {"base", "data", "nbytes", "device", "copy", "reshape", "view", "get"},
 }
-
-# Written for NumPy, and for it alone.
-HOST = {"conformance", "data", "experiments", "report", "theory", "training"}
 
 
 def cupy_s_own(tree: ast.AST) -> Iterator[str]:
@@ -55,24 +44,9 @@ def cupy_s_own(tree: ast.AST) -> Iterator[str]:
             yield from (".".join([*place, each.name]) for each in node.names)
 
 
-def of_a_namespace(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            owner = node.value
-            called = isinstance(owner, ast.Call)
-            word = ast.unparse(owner.func if called else owner).rpartition(".")[2]
-            if word in (ASKED if called else NAMESPACES):
-                yield node.attr
-
-
-def parsed() -> Iterator[tuple[Path, ast.AST]]:
-    for path in SOURCES:
-        if not HOST & set(path.parts):
-            yield path, ast.parse(path.read_text("utf-8"))
-
-
 def test_the_backend_uses_names_that_cupy_has() -> None:
-    used = {name for _, tree in parsed() for name in cupy_s_own(tree)}
+    trees = (ast.parse(path.read_text("utf-8")) for path in SOURCES)
+    used = {name for tree in trees for name in cupy_s_own(tree)}
     assert {"cuda.Device", "cuda.nvrtc", "cuda.runtime.getDeviceCount"} <= used
     for name in used:
         reduce(getattr, name.split("."), cupy)
@@ -84,22 +58,6 @@ def test_the_used_parts_of_cupy_exist(place: str) -> None:
     assert OF_OBJECTS[place] <= set(dir(found))
 
 
-def test_models_and_rules_use_names_that_cupy_s_namespaces_have() -> None:
-    used = {name: path for path, tree in parsed() for name in of_a_namespace(tree)}
-    assert {"sqrt", "zeros_like", "matmul", "take", "ascontiguousarray"} <= used.keys()
-    assert "copyto" in used
-    missing = {
-        name: str(path)
-        for name, path in used.items()
-        if not hasattr(cupy, name)
-        and not hasattr(compatible, name)
-        and not name.startswith("__")
-        and name not in OF_NUMPY_ALONE
-    }
-    assert missing == {}
-
-
 def test_a_missing_name_would_be_found() -> None:
-    tree = ast.parse("cupy.cuda.NoSuch; namespace(x).no_such(xp.nor_this)")
+    tree = ast.parse("cupy.cuda.NoSuch")
     assert list(cupy_s_own(tree)) == ["cuda.NoSuch", "cuda"]
-    assert set(of_a_namespace(tree)) == {"no_such", "nor_this"}

@@ -115,9 +115,10 @@ def computed(threads: int) -> Iterator[Any]:
         yield from (y, *kernels.activate_gradient(logits, y, activation))
     labels = np.random.default_rng(2).integers(0, 1000, 700)
     yield from (kernels.cross_entropy(logits, bias, labels, gradient=True), logits)
-    x, y = draw(2, 6, 16, 16, 24), np.empty((6, 16, 16, 40), np.float32)
-    kernels.correlate(x, draw(3, 3, 3, 24, 40), y, 1, (-1, -1))
-    yield from (y, kernels.kernel_gradient(x, y, (3, 3), 1, (-1, -1)))
+    for channels, outputs in ((24, 40), (96, 80)):
+        x, y = draw(2, 6, 16, 16, channels), np.empty((6, 16, 16, outputs), np.float32)
+        kernels.correlate(x, draw(3, 3, 3, channels, outputs), y, 1, (-1, -1))
+        yield from (y, kernels.kernel_gradient(x, y, (3, 3), 1, (-1, -1)))
     product = np.empty((700, 1000), np.float32)
     kernels.product(logits, kernels.packed(draw(4, 1000, 1000)), product)
     yield product

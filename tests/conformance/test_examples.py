@@ -31,17 +31,9 @@ class Language(NamedTuple):
 
 
 LANGUAGES = [
-    Language(
-        "javascript",
-        "node",
-        "r(at(table, level.syncs))",
-        "r(1 - at(table, level.syncs))",
-        "alpha-swapped",
-    ),
-    Language("c", "cc", "alpha = r(at(", "alpha = r(1 - at(", "alpha-swapped"),
-    Language(
-        "rust", "rustc", "config.r(at(alpha,", "config.r(1.0 - at(alpha,", "alpha-swapped"
-    ),
+    Language("javascript", "node", "steps >= this", "steps > this", "period-plus-one"),
+    Language("c", "cc", "*steps(level) < atof", "*steps(level) <= atof", "period-plus-one"),
+    Language("rust", "rustc", "steps < config", "steps <= config", "period-plus-one"),
     Language(
         "r", "Rscript", "if (is.array(x)) aperm(x) else x", "x", "shown-column-by-column"
     ),

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conformance.running import PORTING, failed, named, port, results, statuses, taken
 
@@ -73,79 +72,9 @@ def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
     assert made == [5.0]
 
 
-def test_jax_port_is_compiled_once_with_its_arguments_donated() -> None:
-    jax = pytest.importorskip("jax")
-    optax = pytest.importorskip("optax")
-    deltas = port("deltas_jax")
-    optimizer = deltas.lookahead(
-        deltas.lookahead(optax.adam(0.1), k=2), k=4, inner_state="interpolate"
-    )
-    traced = []
-
-    def step(params: Any, state: Any) -> Any:
-        traced.append(1)
-        updates, state = optimizer.update(params, state, params)
-        return optax.apply_updates(params, updates), state
-
-    compiled = jax.jit(step, donate_argnums=(0, 1))
-    params, theta = ({"x": jax.numpy.array([1.0, -2.0])} for _ in range(2))
-    state, plain = optimizer.init(params), optimizer.init(theta)
-    for number in range(1, 10):
-        params, state = compiled(params, state)
-        theta, plain = step(theta, plain)
-        np.testing.assert_allclose(params["x"], theta["x"], rtol=1e-5)
-        assert (int(state.syncs), int(state.cycle_step)) == divmod(number, 4)
-    assert len(traced) == 1 + 9
-
-
-@pytest.fixture
-def pytorch() -> Any:
+def test_pytorch_training_loop_continues_from_its_saved_state() -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    return torch, port("wrapper_pytorch").Lookahead
-
-
-def test_pytorch_scheduler_and_scaler_do_not_disturb_the_cycle(pytorch: Any) -> None:
-    torch, lookahead = pytorch
-    param = torch.nn.Parameter(torch.ones(2))
-    optimizer = lookahead(torch.optim.SGD([param], lr=1.0), k=2, inner_state="reset")
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 1 / (n + 1))
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    rates, places = [], []
-    for gradient in (1.0, float("inf"), 1.0, 1.0):
-        optimizer.zero_grad()
-        scaler.scale((param * gradient).sum()).backward()
-        before = scaler.get_scale()
-        scaler.step(optimizer)
-        scaler.update()
-        if scaler.get_scale() >= before:
-            rates.append(optimizer.param_groups[0]["lr"])
-            schedule.step()
-        places.append((optimizer.syncs, optimizer.cycle_step))
-    assert rates == [1.0, 1 / 2, 1 / 3]
-    assert places == [(0, 1), (0, 1), (1, 0), (1, 1)]
-
-
-def test_pytorch_frozen_tied_and_added_parameters(pytorch: Any) -> None:
-    torch, lookahead = pytorch
-    free, frozen = (torch.nn.Parameter(torch.full((3,), 0.1)) for _ in range(2))
-    frozen.requires_grad_(False)
-    optimizer = lookahead(torch.optim.SGD([free, frozen], lr=0.3), k=2, alpha=0.7)
-    added = torch.nn.Parameter(torch.full((2,), 5.0))
-    kept = frozen.clone()
-    for number in range(1, 5):
-        if number == 2:
-            optimizer.add_param_group({"params": [added]})
-        (free.sum() + (added.sum() if number > 1 else 0)).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if number == 2:  # one step of 0.3, of which alpha is kept
-            assert torch.allclose(added, torch.full((2,), 5.0 - 0.7 * 0.3))
-    assert torch.equal(frozen, kept)
-
-
-def test_pytorch_training_loop_continues_from_its_saved_state(pytorch: Any) -> None:
-    torch, _ = pytorch
     loop = port("training_pytorch")
     batches = [(torch.randn(16, 4), torch.randn(16, 1)) for _ in range(14)]
     net = loop.model()

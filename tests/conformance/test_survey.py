@@ -22,10 +22,18 @@ from lookahead_ref.conformance.bugs import CONVENTIONS
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.running import HungError, open_target
-from lookahead_ref.conformance.survey import condensed, described, remembered, verdict
-from lookahead_ref.conformance.survey import survey as run_all
+from lookahead_ref.conformance.survey import (
+    condensed,
+    described,
+    enter,
+    entered,
+    load,
+    surveyed,
+    verdict,
+)
 from lookahead_ref.conformance.vectors import VERSION, Case, released
 from lookahead_ref.extras import MissingExtraError
+from support import in_threads
 
 DOCS = Path(__file__).parents[2] / "docs"
 UPSTREAM = DOCS / "upstream"
@@ -177,18 +185,48 @@ def test_a_verdict_asks_what_the_paper_says(found: dict[str, Any], expected: str
     assert verdict(found) == expected
 
 
-def test_the_history_keeps_findings_of_other_versions() -> None:
-    def run(version: str, verdict: str) -> dict[str, Any]:
-        return {**found_with(), "version": version, "date": "", "vectors": 2,
-                "verdict": verdict}  # fmt: skip
+def run(version: str, verdict: str = "wrong", **more: str) -> dict[str, Any]:
+    return {**found_with(), "name": "mine", "package": "mine", "version": version,
+            "date": "", "vectors": 2, "verdict": verdict, **more}  # fmt: skip
 
-    history: list[dict[str, Any]] = []
-    for version, said in (("1", "wrong"), ("2", "wrong"), ("2", "right")):
-        history = remembered({"history": history}, run(version, said))
-    assert [(e["version"], e["verdict"]) for e in history] == [
-        ("2", "right"),
-        ("1", "wrong"),
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [run("1.9"), run("1.10rc1"), run("1.10"), run("1.10", "right")],
+        [run("1.10", "right"), run("1.9"), run("1.10rc1")],
+        [run("1.10rc1"), run("1.10", "right"), run("1.9", "right"), run("1.9")],
+    ],
+)
+def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:
+    found: dict[str, Any] = {}
+    for each in runs:
+        found = entered(found, each)
+    (row,) = found["implementations"]
+    assert (row["version"], row["verdict"]) == ("1.10", "right")
+    assert [(e["version"], e["verdict"]) for e in row["history"]] == [
+        ("1.10", "right"),
+        ("1.10rc1", "wrong"),
+        ("1.9", "wrong"),
     ]
+
+
+def test_of_revisions_which_have_no_order_the_last_run_is_shown() -> None:
+    found: dict[str, Any] = {}
+    for revision in ("fa9", "08b"):
+        now = run(revision)
+        del now["package"]
+        found = entered(found, now)
+    (row,) = found["implementations"]
+    assert row["version"] == "08b"
+    assert [each["version"] for each in row["history"]] == ["08b", "fa9"]
+
+
+def test_surveys_that_end_together_all_enter_one_file(tmp_path: Path) -> None:
+    names = [f"mine{number}" for number in range(8)]
+    in_threads(lambda name: enter(tmp_path / "found", run("1", name=name)), names)
+    found = load(tmp_path / "found")["implementations"]
+    assert sorted(each["name"] for each in found) == names
 
 
 def test_the_survey_takes_an_adapters_file_with_a_description(
@@ -206,13 +244,14 @@ def test_the_survey_takes_an_adapters_file_with_a_description(
         described("optx")
     about = '{"name": "mine", "title": "Mine", "home": "there", "revision": "1"}'
     path.write_text(f"ABOUT = {about}\nclass Adapter:\n    pass\n")
-    before = {"implementations": [{"name": "other"}]}
-    other, mine = run_all([str(path)], before=before)["implementations"]
-    assert other == {"name": "other"}
+    mine = surveyed(str(path))
     assert (mine["version"], mine["adapter"], mine["verdict"]) == ("1", "mine.py", "right")
+    before = {"implementations": [{"name": "other"}]}
+    other, again = entered(before, mine)["implementations"]
+    assert (other, {**mine, **again}) == ({"name": "other"}, again)
     path.write_text(f"ABOUT = {about[:-1]}, 'python': '2.0, with TensorFlow'}}")
     with pytest.raises(ModuleNotFoundError, match=r"mine needs --python, 2\.0, with"):
-        run_all([str(path)], pythons=[sys.executable])
+        surveyed(str(path), [sys.executable])
 
 
 def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
@@ -224,6 +263,13 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
     for each in causes:
         assert each["name"] in flags[each["case"]]
         assert each["shows"].startswith(each["case"])
+
+
+def test_a_rounding_is_shown_by_a_check_in_float64() -> None:
+    found = results(program("phi-starts-at-zero", "single-precision"), cases("wrapper"))
+    (causes,) = condensed(found)["causes"]
+    shows = {each["name"]: each["shows"] for each in causes}
+    assert "(float64): fast weights" in shows["single-precision"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +284,7 @@ def test_missing_packages_are_not_recorded(
     monkeypatch.setattr(f"{module}.open_target", lambda *_, **__: opened)
     monkeypatch.setattr(f"{module}.run", lambda *_: [only])
     with pytest.raises(error, match=r"snoo: .*: no answer"):
-        run_all(["snoo"])
+        surveyed("snoo")
 
 
 def test_every_report_has_its_program_and_the_version_that_was_surveyed() -> None:

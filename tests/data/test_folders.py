@@ -69,12 +69,6 @@ def test_classes_are_folders_in_the_order_of_their_names(folder: Path) -> None:
     assert pixels(validation.inputs)[:, 2, 3, 3].tolist() == [40, 50]
 
 
-def test_imagenet_s_sizes_are_the_usual_ones(folder: Path) -> None:
-    data = load(f"images:{folder}")
-    assert data.image_shape == (3, 224, 224)
-    assert data.train.take(np.array([1])).inputs.shape == (1, 3, 224, 224)
-
-
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (40, 40)])
 def test_the_resized_middle_is_cut_out(tmp_path: Path, height: int, width: int) -> None:
     rng = np.random.default_rng(0)

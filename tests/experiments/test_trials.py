@@ -1,6 +1,5 @@
 """Trials are done once and kept at once; lost ones are reported."""
 
-import io
 import json
 import os
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import pytest
 import worker_tasks
-from rich.console import Console
 
 from commands import alone
 from lookahead_ref.experiments import parallel, trials
@@ -38,12 +36,11 @@ def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
     assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
 
 
-def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
-    shown = io.StringIO()
-    squares(tmp_path, [3, 1], console=Console(file=shown))
-    first, last = shown.getvalue().splitlines()
-    assert first.endswith(": squares, seed 3")
-    assert last.endswith(": squares, seed 1")
+def test_a_seed_of_every_arm_comes_before_the_next_seed(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    arms = tuple(Arm(f"{n}", TrainSettings(data=log, epochs=n)) for n in (1, 2))
+    run(Plan(arms, [5, 6], measure=worker_tasks.record), tmp_path / "trials", **alone())
+    assert (tmp_path / "log").read_text().split() == ["5", "5", "6", "6"]
 
 
 def test_a_result_is_written_at_once(tmp_path: Path) -> None:

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.optimizers.workers import Worker, mean
+from lookahead_ref.optimizers.workers import mean
 from support import (
-    INNER,
     INNER_STATES,
     assert_same_bits,
-    gradients,
-    mixed_params,
     normal,
     one,
     run,
@@ -56,35 +53,6 @@ def test_one_worker_is_lookahead_to_the_bit(outer: str, kind: Any) -> None:
     start, *grads = normal(15, 5)
     (params,), (state,) = ran(la.Workers(optimizer, 1), start, [(g,) for g in grads])
     assert_same_bits(saved(params, state), saved(*run(optimizer, start, grads)))
-
-
-@pytest.mark.parametrize(
-    ("inner", "outer", "backend"),
-    [
-        ("sgd", "alpha", "numpy"),
-        ("adagrad", "sgd", "numpy"),
-        ("nesterov", "adam", "numba"),
-        ("adam", "nesterov", "numba"),
-    ],
-)
-def test_steppers_have_the_bits_of_the_reference(
-    inner: str, outer: str, backend: str
-) -> None:
-    optimizer = la.Lookahead(INNER[inner](), 2, inner_state="interpolate", **OUTER[outer])
-    start = mixed_params()
-    steps = [*zip(*(gradients(start, 6, seed) for seed in range(3)), strict=True)]
-    params, states = ran(la.Workers(optimizer, 3), start, steps)
-
-    steppers = [la.Stepper(Worker(optimizer), start, backend=backend) for _ in range(3)]
-    for count, grads in enumerate(steps, start=1):
-        for stepper, own in zip(steppers, grads, strict=True):
-            stepper.step(own)
-        if count % 2 == 0:
-            average = mean([stepper.params for stepper in steppers])
-            for stepper in steppers:
-                stepper.step(average)
-    for stepper, theta, state in zip(steppers, params, states, strict=True):
-        assert_same_bits(stepper.state_dict(), saved(theta, state))
 
 
 def test_the_mean_sums_in_the_order_of_the_workers() -> None:

@@ -23,6 +23,30 @@ def falls(losses: list[Any]) -> bool:
     return bool(last < first / 2)
 
 
+def test_pytorch_passes_and_trains_with_a_schedule() -> None:
+    wrapper = port("wrapper_pytorch", "torch")
+    import torch
+    from torch import nn
+
+    assert failed(results(wrapper.Adapter)) == set()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    inner = torch.optim.Adam(model.parameters(), 0.02)
+    optimizer = wrapper.Lookahead(inner, k=5, inner_state="interpolate")
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
+    losses = []
+    for x, y in BATCHES:
+        optimizer.zero_grad()
+        losses.append((model(torch.tensor(x)) - torch.tensor(y)).square().mean())
+        losses[-1].backward()
+        optimizer.step()
+        schedule.step()
+    assert falls(losses)
+    with optimizer.slow_weights():
+        loss = (model(torch.tensor(X)) - torch.tensor(Y)).square().mean()
+    assert float(loss) < float(losses[0]) / 2
+
+
 def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
     deltas = port("deltas_jax", "jax", "optax")
     import jax

@@ -190,44 +190,6 @@ def test_a_way_of_use_that_is_broken_is_named(
         keras_profile.CHECKS.by_name[name].run(make)
 
 
-def test_it_counts_updates_and_not_micro_batches_and_clips(keras: Any) -> None:
-    wrapper = port("wrapper_keras")
-    inner = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2, clipvalue=1.0)
-    optimizer = wrapper.Lookahead(inner, k=2, alpha=0.5)
-    variable = keras.Variable([4.0])
-    seen = []
-    for _ in range(8):
-        optimizer.apply([keras.ops.array([3.0])], [variable])
-        seen.append((float(variable.numpy()[0]), float(optimizer.phi[0].numpy()[0])))
-    assert seen == [
-        *[(4.0, 4.0), (3.5, 4.0), (3.5, 4.0), (3.5, 3.5)],
-        *[(3.5, 3.5), (3.0, 3.5), (3.0, 3.5), (3.0, 3.0)],
-    ]
-
-
-def test_decay_exclusions_and_averages_of_the_inner_optimizer_are_kept(keras: Any) -> None:
-    wrapper = port("wrapper_keras")
-    inner = keras.optimizers.SGD(1.0, weight_decay=0.5, use_ema=True, ema_momentum=0.5)
-    inner.exclude_from_weight_decay(var_names=["bias"])
-    optimizer = wrapper.Lookahead(inner, k=1, alpha=0.5)
-    kernel, bias = (keras.Variable([4.0], name=name) for name in ("kernel", "bias"))
-    for _ in range(2):
-        optimizer.apply([keras.ops.array([0.0])] * 2, [kernel, bias])
-    # Half of the way to half of it, twice; the average begins with the first weights.
-    assert [float(each.numpy()[0]) for each in (kernel, bias)] == [2.25, 4.0]
-    optimizer.finalize_variable_values([kernel, bias])
-    assert [float(each.numpy()[0]) for each in (kernel, bias)] == [2.625, 4.0]
-
-
-def test_a_callback_sets_the_rate_of_the_inner_step(keras: Any) -> None:
-    wrapper = port("wrapper_keras")
-    net = network(keras, wrapper.Lookahead(keras.optimizers.SGD(0.1)))
-    before = weights(net)
-    fitted(net, callbacks=[keras.callbacks.LearningRateScheduler(lambda _: 0.0)])
-    for one, other in zip(before, weights(net), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_validation_sees_the_slow_weights_and_leaves_the_fast_ones(keras: Any) -> None:
     wrapper = port("wrapper_keras")
 

@@ -1,6 +1,5 @@
 """Proposition 1, against a line minimiser that knows nothing of it."""
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -53,15 +52,6 @@ def test_every_way_to_say_the_problem_gives_the_printed_form_of_0_3(seed: int) -
             for known in ({"b": b}, {"theta_star": star}):
                 found = quadratic.optimal_alpha(theta_0, theta_k, A, **known)
                 assert found == pytest.approx(printed)
-
-
-def test_alpha_star_is_exact_in_exact_arithmetic() -> None:
-    # (0.3) in rational numbers: d'(b - A theta_0) / d'Ad with d = (-2, 1).
-    A = [[2, 1], [1, 3]]
-    d, force = (-2, 1), (1 - (2 * 1 + 1 * 2), 2 - (1 * 1 + 3 * 2))
-    bend = sum(d[i] * A[i][j] * d[j] for i in range(2) for j in range(2))
-    expected = Fraction(d[0] * force[0] + d[1] * force[1], bend)
-    assert quadratic.optimal_alpha([1, 2], [-1, 3], A, [1, 2]) == float(expected)
 
 
 def test_a_singular_a_is_fine_where_the_line_is_curved() -> None:

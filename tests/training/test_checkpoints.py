@@ -27,10 +27,10 @@ from commands import called, refused, succeeded
 from killing import Program, quiet
 from lookahead_ref.experiments import resume
 from lookahead_ref.experiments import train as one_run
+from lookahead_ref.report.files import FolderInUseError
 from lookahead_ref.training import CheckpointError, CheckpointFolder, train
 from lookahead_ref.training.checkpoints import (
     DamagedError,
-    FolderInUseError,
     decode,
     encode,
 )

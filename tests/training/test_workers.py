@@ -218,12 +218,9 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--workers 0", "workers must be a positive integer, got 0"),
         ("--workers two", "workers must be a number or mpi, got 'two'"),
         ("--workers 2 --optimizer adam", "workers must be 1 with optimizer adam"),
-        ("--workers 2 --batch-size 700", "workers must be few enough for each to have"),
         ("--workers 2 --reduction allreduce", "reduction must be 'ordered' unless workers"),
-        ("--workers 2 --on-nonfinite skip", "on_nonfinite must be 'stop' with"),
         ("--workers 2 --on-nonfinite skip --dry-run", "on_nonfinite must be 'stop' with"),
         ("--workers 2 --reduction tree", "reduction must be"),
         ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),

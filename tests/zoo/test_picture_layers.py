@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lookahead_ref import kernels as general
 from lookahead_ref import trees
 from lookahead_ref.backends.numba import convolution as numba_convolution
+from lookahead_ref.backends.numba import winograd
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo.picture_layers import (
     Moments,
@@ -42,6 +43,19 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@st.composite
+def wide_cases(draw: st.DrawFn) -> dict[str, Any]:
+    """Shapes for which the compiled kernels use Winograd's convolution."""
+    padding, channels = draw(st.integers(0, 2)), draw(st.sampled_from([32, 48]))
+    height, width = (draw(st.integers(6 - 2 * padding, 9)) for _ in range(2))
+    return {
+        "x": (draw(st.integers(1, 3)), height, width, channels),
+        "kernel": (3, 3, channels, draw(st.sampled_from([32, 48, 80]))),
+        "stride": 1,
+        "padding": padding,
+    }
+
+
 def by_definition(x: Any, kernel: Any, stride: int, padding: int) -> NDArray[Any]:
     """The sum over the places of the kernel, in float64."""
     x = np.pad(x.astype(np.float64), ((0, 0), (padding,) * 2, (padding,) * 2, (0, 0)))
@@ -54,7 +68,7 @@ on_every_backend = pytest.mark.parametrize("backend", KERNELS)
 
 
 @on_every_backend
-@given(case=cases(), dtype=st.sampled_from([np.float32, np.float64]))
+@given(case=cases() | wide_cases(), dtype=st.sampled_from([np.float32, np.float64]))
 @settings(max_examples=30)
 def test_it_sums_over_the_kernels_places_and_its_gradients_are_those_of_the_plain_one(
     backend: str, case: dict[str, Any], dtype: Any
@@ -92,6 +106,33 @@ def test_groups_and_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         for kernels in KERNELS.values():
             y = convolution(x, kernel, stride=2, padding=1, kernels=kernels)
             np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
+    x, kernel = rng.standard_normal((5, 9, 7, 32)), rng.standard_normal((3, 3, 32, 32))
+    expected = by_definition(x, kernel, 1, 1)
+    for tiles in (1, 9, 45, 1000):
+        monkeypatch.setattr(winograd, "TILES", tiles)
+        y = convolution(x, kernel, padding=1, kernels=KERNELS["numba"])
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
+
+
+@on_every_backend
+@pytest.mark.parametrize(("channels", "size"), [(64, 12), (512, 4)])
+def test_a_convolution_in_float32_is_as_precise_as_its_sums(
+    backend: str, channels: int, size: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x, kernel, g = (
+        rng.standard_normal(shape, np.float32)
+        for shape in ((2, size, size, channels), (3, 3, channels, 64), (2, size, size, 64))
+    )
+
+    def found(kernels: Any, *arrays: Any) -> tuple[Any, Any]:
+        out = np.empty_like(arrays[2])
+        kernels.correlate(*arrays[:2], out, 1, (-1, -1))
+        return out, kernels.kernel_gradient(arrays[0], arrays[2], (3, 3), 1, (-1, -1))
+
+    exact = found(general.GENERAL, *(each.astype(np.float64) for each in (x, kernel, g)))
+    for each, wanted in zip(found(KERNELS[backend], x, kernel, g), exact, strict=True):
+        assert np.std(each - wanted) < 8e-7 * np.std(wanted)
 
 
 def test_compiled_kernels_take_memory_in_any_order_and_read_only() -> None:

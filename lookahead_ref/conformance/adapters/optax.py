@@ -29,7 +29,7 @@ class Optax:
         # JAX has no float64 by default. This is a separate process.
         jax.config.update("jax_enable_x64", True)
         self._transformation = optax.lookahead(
-            _inner(setup.inner),
+            inner_optimizer(setup.inner),
             sync_period=level.k,
             slow_step_size=level.alpha[0],
             reset_state=level.inner_state == "reset",
@@ -87,7 +87,7 @@ def _arrays(tree: Mapping[str, Any]) -> Tensors:
     return {name: np.asarray(each) for name, each in tree.items()}
 
 
-def _inner(inner: Inner) -> Any:
+def inner_optimizer(inner: Inner) -> Any:
     h = dict(inner.hyperparameters)
     direction: Any = {
         "sgd": optax.identity,

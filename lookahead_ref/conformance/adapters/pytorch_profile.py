@@ -34,7 +34,7 @@ from lookahead_ref.conformance.adapters.profiles import (
 )
 from lookahead_ref.conformance.protocol import UnsupportedError
 
-RATE = 0.1
+RATE, MOMENTUM = 0.1, 0.9
 CHECKS = Checks()
 
 
@@ -64,14 +64,19 @@ class Trained:
         return [p.detach().clone() for p in self.params]
 
 
-def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Trained:
+def begun(
+    make: Make,
+    dtype: Any = torch.float32,
+    rates: tuple[float, ...] = (),
+    momentum: float = MOMENTUM,
+) -> Trained:
     """Make a new run; with rates, each parameter has its own group."""
     values = torch.linspace(-2, 2, 6).reshape(2, 3), torch.ones(3)
     params = [torch.nn.Parameter(each.to(dtype)) for each in values]
     groups: list[Any] = params
     if rates:
         groups = [{"params": [p], "lr": r} for p, r in zip(params, rates, strict=True)]
-    inner = torch.optim.SGD(groups, lr=RATE, momentum=0.9)
+    inner = torch.optim.SGD(groups, lr=RATE, momentum=momentum)
     return Trained(params, inner, make(inner))
 
 
@@ -88,17 +93,19 @@ def true(holds: bool, says: str) -> None:
 
 
 def restored(run: Trained, saved: Any, weights: list[Any]) -> Trained:
-    """Load weights and a copy of a state."""
+    """Load weights and a state."""
     with torch.no_grad():
         for p, value in zip(run.params, weights, strict=True):
             p.copy_(value)
-    run.optimizer.load_state_dict(copy.deepcopy(saved))
+    run.optimizer.load_state_dict(saved)
     return run
 
 
-def left(make: Make, dtype: Any = torch.float32) -> tuple[Any, list[Any], list[Any]]:
+def left(
+    make: Make, dtype: Any = torch.float32, momentum: float = MOMENTUM
+) -> tuple[Any, list[Any], list[Any]]:
     """Return the state and the weights at the save point, and the weights at the end."""
-    run = begun(make, dtype)
+    run = begun(make, dtype, momentum=momentum)
     weights = run.steps(0, SAVED)
     saved = copy.deepcopy(run.optimizer.state_dict())
     return saved, weights, run.steps(SAVED)
@@ -182,7 +189,7 @@ def scheduler(make: Make) -> None:
 @CHECKS.enter("after load_state_dict, take the inner optimizer's new param_groups")
 def scheduler_after_loading(make: Make) -> None:
     saved, weights, _ = left(make)
-    run, other = (restored(begun(make), saved, weights) for _ in range(2))
+    run, other = (restored(begun(make), copy.deepcopy(saved), weights) for _ in range(2))
     says = (
         "after loading, a StepLR at the wrapper no longer sets the rate of the inner step"
     )
@@ -201,10 +208,20 @@ def state_dict(make: Make) -> None:
 @CHECKS.enter("replace the whole state when loading, including phi and the count")
 def load_twice(make: Make) -> None:
     saved, weights, expected = left(make)
-    run = restored(begun(make), saved, weights)
+    run = restored(begun(make), copy.deepcopy(saved), weights)
     run.steps(SAVED)
     says = "a state loaded a second time does not continue as it did the first time"
     same(restored(run, saved, weights).steps(SAVED), expected, says)
+
+
+@CHECKS.enter("copy what is loaded: a synchronization changes tensors in place")
+def load_unchanged(make: Make) -> None:
+    # Without momentum, as PyTorch's own optimizers share slots with what they load.
+    saved, weights, expected = left(make, momentum=0.0)
+    for _ in range(2):
+        run = restored(begun(make, momentum=0.0), saved, weights)
+        says = "the steps after load_state_dict change the dict that was loaded"
+        same(run.steps(SAVED), expected, says)
 
 
 @CHECKS.enter("keep only dicts, lists, numbers, strings and tensors in state_dict")
@@ -240,7 +257,7 @@ def add_param_group(make: Make) -> None:
     run.steps(0, SAVED)
     added, plain = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     run.optimizer.add_param_group({"params": [added], "lr": RATE})
-    inner = torch.optim.SGD([plain], lr=RATE, momentum=0.9)
+    inner = torch.optim.SGD([plain], lr=RATE, momentum=MOMENTUM)
     for step in range(SAVED, 2 * K):  # the last one synchronizes
         run.gradients(step)
         added.grad = plain.grad = torch.ones(2)

@@ -89,6 +89,14 @@ static Rule read_rule(const Json *json, const Json *rates)
     return rule;
 }
 
+/* The outer optimizer of a level: alpha is the learning rate of an outer SGD. */
+static Rule read_outer(const Json *level)
+{
+    const Json *outer = json_get(level, "outer");
+    if (outer) return read_rule(outer, json_get(outer, "learning_rate"));
+    return (Rule){.rates = json_get(level, "alpha"), .name = "sgd", .decay = "none"};
+}
+
 /* From a gradient and slots to the update; t counts updates since the slots were made. */
 static double update(const Rule *h, double g, double *s0, double *s1, double t)
 {
@@ -131,23 +139,17 @@ static void move(double *slow, const double *fast, double alpha)
 
 static void copy(double *to, const double *from) { memcpy(to, from, my.n * sizeof *to); }
 
-static void synchronize(int level)
+/* Step phi by the mean over the workers of phi - theta. */
+static void synchronize(int level, const double *apart)
 {
     const Json *config = json_at(my.levels, level);
     const char *kind = json_get(config, "inner_state")->text;
-    const Json *outer = json_get(config, "outer");
-    const Json *table = outer ? json_get(outer, "learning_rate") : json_get(config, "alpha");
-    double alpha = r(at(table, (long)*syncs(level)));
-    if (outer) {
-        Rule rule = read_rule(outer, table);
-        for (long i = 0; i < my.n; i++) theta()[i] = r(phi(level)[i] - theta()[i]);
-        *outer_updates(level) += 1;
-        descend(&rule, *syncs(level), *outer_updates(level), phi(level), theta(),
-                outer_slot(level, 0), outer_slot(level, 1));
-        if (alpha > 1) alpha = 1; /* no slot moves farther than it has come */
-    } else {
-        move(phi(level), theta(), alpha);
-    }
+    Rule outer = read_outer(config);
+    double alpha = r(at(outer.rates, (long)*syncs(level)));
+    if (alpha > 1) alpha = 1; /* no slot moves farther than it has come */
+    *outer_updates(level) += 1;
+    descend(&outer, *syncs(level), *outer_updates(level), phi(level), apart,
+            outer_slot(level, 0), outer_slot(level, 1));
     copy(theta(), phi(level));
     for (int s = 0; s < my.inner.slots; s++) {
         if (!strcmp(kind, "interpolate")) {
@@ -180,16 +182,16 @@ static void advance(const double *gradient)
     for (int level = 0; level < my.depth; level++) *steps(level) += 1;
 }
 
-/* Give to all, as fast weights, phi less the mean of phi - theta. */
-static void meet(void)
+/* Return the mean over the workers of phi - theta. */
+static double *find_apart(int level)
 {
-    const double *slow = phi(0);
+    double *apart = calloc(my.n, sizeof *apart);
     for (long i = 0; i < my.n; i++) {
-        double sum = 0;
-        for (int m = 0; m < my.workers; m++) sum = r(sum + r(slow[i] - all[m * size + i]));
         for (int m = 0; m < my.workers; m++)
-            all[m * size + i] = r(slow[i] - r(sum / my.workers));
+            apart[i] = r(apart[i] + r(phi(level)[i] - all[m * size + i]));
+        apart[i] = r(apart[i] / my.workers);
     }
+    return apart;
 }
 
 static void step(const double *gradient)
@@ -201,11 +203,12 @@ static void step(const double *gradient)
     /* The innermost first. */
     for (int level = my.depth - 1; level >= 0; level--) {
         if (*steps(level) < atof(json_get(json_at(my.levels, level), "k")->text)) continue;
-        if (my.workers > 1) meet();
+        double *apart = find_apart(level);
         for (int m = my.workers - 1; m >= 0; m--) {
             cells = all + m * size;
-            synchronize(level);
+            synchronize(level, apart);
         }
+        free(apart);
     }
 }
 

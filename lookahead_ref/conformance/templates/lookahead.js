@@ -65,11 +65,15 @@ class Optimizer {
     return { slots: this.zeros(theta), step: 0, updates: 0 };
   }
 
+  rate(state) {
+    return this.round(at(this.learning_rate, state.step));
+  }
+
   // From the parameters to the next ones; a missing gradient is one of zeros.
   step(theta, gradients, state) {
     const { round: r, h } = this;
     const { weight_decay_kind: kind } = this.config;
-    const rate = r(at(this.learning_rate, state.step));
+    const rate = this.rate(state);
     const decay = h.weight_decay;
     const t = state.updates + 1;
     const slots = {};
@@ -89,25 +93,22 @@ class Optimizer {
   }
 }
 
+const SGD = { rule: "sgd", weight_decay_kind: "none", hyperparameters: [] };
+
 class Lookahead {
   constructor(config, dtype) {
     this.config = config;
     this.round = dtype === "float32" ? Math.fround : (x) => x;
     this.inner = new Optimizer(config.inner, config.learning_rate, this.round);
-    this.outer = config.lookahead.map(
-      ({ outer }) => outer && new Optimizer(outer, outer.learning_rate, this.round));
+    // Alpha is the learning rate of an outer SGD.
+    this.outer = config.lookahead.map(({ outer, alpha }) =>
+      new Optimizer(outer ?? SGD, outer?.learning_rate ?? alpha, this.round));
     const theta = decode(config.params.map((param) => param.values));
     const inner = this.inner.start(theta);
     // phi starts as the parameters themselves, before any step; levels: the outermost first.
     const level = (outer) =>
-      ({ phi: theta, anchor: inner.slots, steps: 0, syncs: 0, outer: outer?.start(theta) });
+      ({ phi: theta, anchor: inner.slots, steps: 0, outer: outer.start(theta) });
     this.state = { theta, inner, levels: this.outer.map(level) };
-  }
-
-  step(gradients) {
-    this.advance(gradients);
-    // The innermost first.
-    for (let i = this.outer.length - 1; i >= 0; i -= 1) if (this.due(i)) this.synchronize(i);
   }
 
   advance(gradients) {
@@ -120,20 +121,15 @@ class Lookahead {
     return this.state.levels[place].steps >= this.config.lookahead[place].k;
   }
 
-  synchronize(place) {
+  // Step phi by the mean over the workers of phi - theta.
+  synchronize(place, apart) {
     const { state, round: r } = this;
-    const { inner_state: kind, outer } = this.config.lookahead[place];
-    const table = outer ? outer.learning_rate : this.config.lookahead[place].alpha;
+    const kind = this.config.lookahead[place].inner_state;
     const level = state.levels[place];
-    const alpha = Math.min(r(at(table, level.syncs)), 1);
+    const alpha = Math.min(this.outer[place].rate(level.outer), 1);
     const move = (slow, fast) =>
       each(slow, (x, i, j) => r(x + r(alpha * r(fast[i][j] - x))));
-    if (outer) {
-      const apart = each(level.phi, (x, i, j) => r(x - state.theta[i][j]));
-      state.theta = this.outer[place].step(level.phi, apart, level.outer);
-    } else {
-      state.theta = move(level.phi, state.theta);
-    }
+    state.theta = this.outer[place].step(level.phi, apart, level.outer);
     const slots = {};
     for (const name in state.inner.slots) {
       const now = state.inner.slots[name];
@@ -143,19 +139,17 @@ class Lookahead {
     }
     state.inner.slots = slots;
     if (kind === "reset") state.inner.updates = 0;
-    Object.assign(level, { steps: 0, syncs: level.syncs + 1 });
+    level.steps = 0;
     // It is a synchronization of every level below, too.
     state.levels.forEach((below, i) => {
       if (i < place) return;
       Object.assign(below, { phi: state.theta, anchor: slots });
       if (kind !== "reset") return;
       below.steps = 0;
-      if (i > place && below.outer) {
-        Object.assign(below.outer, { slots: this.outer[i].zeros(state.theta), updates: 0 });
-      }
+      if (i === place) return; // its own outer state runs on
+      Object.assign(below.outer, { slots: this.outer[i].zeros(state.theta), updates: 0 });
     });
   }
-
 }
 
 // Workers: a Lookahead each, most often one; several are not nested. Their tensors are one list.
@@ -172,27 +166,22 @@ class Workers {
   step(gradients) {
     const { each: all } = this;
     const size = gradients.length / all.length;
-    if (all.length === 1) {
-      all[0].step(gradients);
-      return;
-    }
     all.forEach((worker, m) => worker.advance(gradients.slice(m * size, (m + 1) * size)));
-    if (all[0].due(0)) {
-      this.meet();
-      for (const worker of all) worker.synchronize(0);
+    // The innermost first.
+    for (let place = all[0].outer.length - 1; place >= 0; place -= 1) {
+      if (!all[0].due(place)) continue;
+      const apart = this.apart(place);
+      for (const worker of all) worker.synchronize(place, apart);
     }
   }
 
-  // Give to all, as fast weights, phi less the mean of phi - theta.
-  meet() {
+  // The mean over the workers of phi - theta.
+  apart(place) {
     const { each: all, round: r } = this;
-    const { theta, levels: [{ phi }] } = all[0].state;
-    const apart = (worker, i, j) => r(phi[i][j] - worker.state.theta[i][j]);
-    const met = each(theta, (_, i, j) => {
-      const sum = all.reduce((total, worker) => r(total + apart(worker, i, j)), 0);
-      return r(phi[i][j] - r(sum / all.length));
+    return each(all[0].state.theta, (_, i, j) => {
+      const own = ({ state }) => r(state.levels[place].phi[i][j] - state.theta[i][j]);
+      return r(all.reduce((sum, worker) => r(sum + own(worker)), 0) / all.length);
     });
-    for (const worker of all) worker.state.theta = met;
   }
 
   get state() {

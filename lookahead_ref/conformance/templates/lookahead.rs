@@ -46,9 +46,8 @@ struct Rule {
 
 struct LevelConfig {
     k: f64,
-    alpha: Vec<f64>, // or the outer learning rate
     inner_state: String,
-    outer: Option<Rule>,
+    outer: Rule,
 }
 
 #[derive(Clone)]
@@ -63,8 +62,7 @@ struct Level {
     phi: Vec<f64>,
     anchor: Vec<Vec<f64>>,
     steps: f64,
-    syncs: f64,
-    outer: Option<RuleState>,
+    outer: RuleState,
 }
 
 #[derive(Clone)]
@@ -84,18 +82,24 @@ fn rounded(x: f64, single: bool) -> f64 {
 }
 
 impl Rule {
-    fn new(json: &Json, learning_rate: &Json, single: bool) -> Rule {
-        let mut rule = Rule {
+    fn sgd(learning_rate: &Json, single: bool) -> Rule {
+        Rule {
             single,
-            name: json["rule"].text().to_string(),
-            decay: json["weight_decay_kind"].text().to_string(),
+            name: "sgd".to_string(),
+            decay: "none".to_string(),
             momentum: 0.0,
             beta1: 0.0,
             beta2: 0.0,
             epsilon: 0.0,
             weight_decay: 0.0,
             learning_rate: numbers(learning_rate),
-        };
+        }
+    }
+
+    fn new(json: &Json, learning_rate: &Json, single: bool) -> Rule {
+        let mut rule = Rule::sgd(learning_rate, single);
+        rule.name = json["rule"].text().to_string();
+        rule.decay = json["weight_decay_kind"].text().to_string();
         for each in json["hyperparameters"].list() {
             let value = rounded(from_bits(each["value"].text()), single);
             match each["name"].text() {
@@ -123,10 +127,14 @@ impl Rule {
         RuleState { slots: vec![vec![0.0; n]; self.slots().len()], step: 0.0, updates: 0.0 }
     }
 
+    fn rate(&self, state: &RuleState) -> f64 {
+        rounded(at(&self.learning_rate, state.step), self.single)
+    }
+
     /// Update parameters, or phi, in place.
     fn step(&self, x: &mut [f64], gradient: &[f64], state: &mut RuleState) {
         let r = |x| rounded(x, self.single);
-        let rate = r(at(&self.learning_rate, state.step));
+        let rate = self.rate(state);
         state.step += 1.0;
         state.updates += 1.0;
         for (i, x) in x.iter_mut().enumerate() {
@@ -190,16 +198,16 @@ impl Lookahead {
         let mut config = Config { single, sizes, inner, levels: Vec::new() };
         let mut state = State { theta, inner: inner_state, levels: Vec::new() };
         for each in case["lookahead"].list() {
-            let outer = each.get("outer");
-            let table = outer.map_or_else(|| &each["alpha"], |outer| &outer["learning_rate"]);
-            let outer = outer.map(|outer| Rule::new(outer, table, single));
+            let outer = match each.get("outer") {
+                Some(outer) => Rule::new(outer, &outer["learning_rate"], single),
+                None => Rule::sgd(&each["alpha"], single), // alpha is its learning rate
+            };
             // phi starts as the parameters themselves, before any step.
             let (phi, anchor) = (state.theta.clone(), state.inner.slots.clone());
-            let outer_state = outer.as_ref().map(|outer| outer.start(phi.len()));
-            state.levels.push(Level { phi, anchor, steps: 0.0, syncs: 0.0, outer: outer_state });
+            let outer_state = outer.start(phi.len());
+            state.levels.push(Level { phi, anchor, steps: 0.0, outer: outer_state });
             config.levels.push(LevelConfig {
                 k: each["k"].text().parse().expect("k"),
-                alpha: numbers(table),
                 inner_state: each["inner_state"].text().to_string(),
                 outer,
             });
@@ -221,11 +229,9 @@ impl Lookahead {
             if self.workers[0].levels[place].steps < config.levels[place].k {
                 continue;
             }
-            if self.workers.len() > 1 {
-                config.meet(&mut self.workers);
-            }
+            let apart = config.apart(&self.workers, place);
             for state in &mut self.workers {
-                config.synchronize(state, place);
+                config.synchronize(state, place, &apart);
             }
         }
     }
@@ -284,41 +290,31 @@ impl Config {
         slow.iter().zip(fast).map(|(s, f)| r(s + r(alpha * r(f - s)))).collect()
     }
 
-    /// Give to all, as fast weights, phi less the mean of phi - theta.
-    fn meet(&self, workers: &mut [State]) {
-        let (r, count) = (|x| self.r(x), workers.len() as f64);
-        for i in 0..workers[0].theta.len() {
-            let phi = workers[0].levels[0].phi[i];
-            let sum = workers.iter().fold(0.0, |sum, state| r(sum + r(phi - state.theta[i])));
-            for state in workers.iter_mut() {
-                state.theta[i] = r(phi - r(sum / count));
-            }
-        }
+    /// Return the mean over the workers of phi - theta.
+    fn apart(&self, workers: &[State], place: usize) -> Vec<f64> {
+        let r = |x| self.r(x);
+        let mean = |i: usize| {
+            let own = |state: &State| r(state.levels[place].phi[i] - state.theta[i]);
+            r(workers.iter().fold(0.0, |sum, state| r(sum + own(state))) / workers.len() as f64)
+        };
+        (0..workers[0].theta.len()).map(mean).collect()
     }
 
-    fn synchronize(&self, state: &mut State, place: usize) {
-        let config = self;
-        let LevelConfig { alpha, inner_state, outer, .. } = &config.levels[place];
+    /// Step phi by the mean over the workers of phi - theta.
+    fn synchronize(&self, state: &mut State, place: usize, apart: &[f64]) {
+        let LevelConfig { inner_state, outer, .. } = &self.levels[place];
         let level = &mut state.levels[place];
-        let mut alpha = config.r(at(alpha, level.syncs));
-        if let (Some(rule), Some(outer)) = (outer, &mut level.outer) {
-            let pairs = level.phi.iter().zip(&state.theta);
-            let pseudo_gradient: Vec<f64> = pairs.map(|(p, x)| config.r(p - x)).collect();
-            rule.step(&mut level.phi, &pseudo_gradient, outer);
-            state.theta.clone_from(&level.phi);
-            alpha = alpha.min(1.0); // no slot moves farther than it has come
-        } else {
-            state.theta = config.moved(&level.phi, &state.theta, alpha);
-        }
+        let alpha = outer.rate(&level.outer).min(1.0); // no slot moves farther than it has come
+        outer.step(&mut level.phi, apart, &mut level.outer);
+        state.theta.clone_from(&level.phi);
         for (slot, anchor) in state.inner.slots.iter_mut().zip(&level.anchor) {
             match inner_state.as_str() {
-                "interpolate" => *slot = config.moved(anchor, slot, alpha),
+                "interpolate" => *slot = self.moved(anchor, slot, alpha),
                 "reset" => slot.fill(0.0),
                 _ => {}
             }
         }
         level.steps = 0.0;
-        level.syncs += 1.0;
         // It is a synchronization of every level below, too.
         for (i, below) in state.levels.iter_mut().enumerate().skip(place) {
             below.phi.clone_from(&state.theta);
@@ -327,9 +323,10 @@ impl Config {
                 continue;
             }
             below.steps = 0.0;
-            if let (Some(outer), true) = (&mut below.outer, i > place) {
-                outer.updates = 0.0;
-                outer.slots.iter_mut().for_each(|slot| slot.fill(0.0));
+            if i > place {
+                // Its own outer state runs on.
+                below.outer.updates = 0.0;
+                below.outer.slots.iter_mut().for_each(|slot| slot.fill(0.0));
             }
         }
         if inner_state == "reset" {
@@ -344,10 +341,10 @@ impl State {
         let mut cells: Vec<&mut f64> = self.theta.iter_mut().collect();
         let mut rules = vec![&mut self.inner];
         for level in &mut self.levels {
-            cells.extend([&mut level.steps, &mut level.syncs]);
+            cells.push(&mut level.steps);
             cells.extend(&mut level.phi);
             cells.extend(level.anchor.iter_mut().flatten());
-            rules.extend(&mut level.outer);
+            rules.push(&mut level.outer);
         }
         for rule in rules {
             cells.extend([&mut rule.step, &mut rule.updates]);
