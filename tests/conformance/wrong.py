@@ -38,7 +38,6 @@ SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
-ANEW = "theta = self.params[name]; slots = zeros(self.inner.rule, theta)"
 RESETS = """self.inner, self.k = inner, k
         self.inner_state = inner_state.replace("interpolate", "reset")
 """
@@ -250,7 +249,6 @@ MISTAKES: dict[str, list[Change]] = {
     "only-first-tensor-treated": [
         ("slots in inner.slots.items():", "slots in [*inner.slots.items()][:1]:")
     ],
-    "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
     "shown-column-by-column": [
         ("[worker.params", "[{n: x.T.reshape(x.shape) for n, x in worker.params.items()}"),
         ("[level.phi", "[{n: x.T.reshape(x.shape) for n, x in level.phi.items()}"),
@@ -264,7 +262,6 @@ MISTAKES: dict[str, list[Change]] = {
         ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")
     ],
     "synchronizes-no-sgd": [(DUE, f"{DUE[:-1]} and self.innermost.inner.rule != 'sgd':")],
-    "phi-of-matrices-alone": [(OUTER, f"if theta.ndim < 2: continue\n            {OUTER}")],
     "nested-phi-aliased": [("self.phi[name][...] = slow", "self.phi[name] = slow")],
     "stride-of-rows": [(OUTER, f"{ROWS}; {OUTER}")],
     "single-precision": [

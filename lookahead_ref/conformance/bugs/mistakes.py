@@ -194,11 +194,6 @@ PUBLIC = (
         "the first updates are too small; this is the default of Keras",
         "start the sum at zero: set initial_accumulator_value to 0",
         "Inner.restart: number(0.0) -> number(0.1)"),
-    mistake("adam-count-frozen", "IN-10", "adam", "adam",
-        "corrects the moments' bias with t = 1 at every step",
-        "later moments are divided by 1 - beta and come out far too large",
-        "count the steps in the state, not in a Python integer that jit or compile traces",
-        "Inner.adam: rest1, rest2 = -> t = 1\n..."),
     mistake("decay-from-phi", "LA-27", "decay_of", "decay",
         "gives phi to the inner optimizer as the weights to decay",
         "decay depends on the weights of the last synchronization",
@@ -211,16 +206,6 @@ PUBLIC = (
         "loop over the parameters, not over the inner optimizer's state",
         "Lookahead.advance: self.cycle_step == self.k -> False",
         special="never-synchronizes"),
-    mistake("phi-of-matrices-alone", "LA-30", "tensors", "",
-        "synchronizes only matrices, not biases, other vectors or scalars",
-        "vectors and scalars are trained without Lookahead",
-        "keep phi of every parameter, whatever its shape",
-        'Around.synchronize: self.old_counts = -> '
-        'fast, params = theta, self.innermost.case["params"][: len(theta)]\n'
-        'some = [len(each["shape"]) > 1 for each in params]\n'
-        'theta = picked(some, theta, self.phi)\n'
-        '...',
-        "Around.synchronize: return new -> new = picked(some, new, fast)\n..."),
     mistake("nested-phi-aliased", "LA-19", "nested", "nested",
         "makes outer and inner phi the same array at an outer synchronization",
         "from then on each inner synchronization moves the outer phi too",

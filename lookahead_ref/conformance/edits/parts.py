@@ -14,7 +14,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedLookahead,
     SimulatedProgram,
 )
-from lookahead_ref.conformance.edits.grammar import OF_LOOKAHEAD, OF_RULES
+from lookahead_ref.conformance.edits.grammar import OF_LOOKAHEAD, OF_RULES, TABLES
 
 
 @dataclass(frozen=True)
@@ -27,39 +27,11 @@ class When:
     needs: tuple[str, ...] = ()
 
 
-def _nests(level: Any) -> bool:
-    return isinstance(level.inner, SimulatedLookahead)
-
-
-def _treats(state: str, is_it: bool, level: Any) -> bool:
-    return bool(level.inner_state == state) == is_it
-
-
-_CONDITIONS = (
-    When("after a state is loaded", lambda x: not x.made_anew, needs=("save",)),
-    When("from the second cycle on", lambda x: x.syncs > 0),
-    When("in the first cycle", lambda x: x.syncs == 0),
-    When("where the inner optimizer keeps no slots", lambda x: not x.slots, needs=("sgd",)),
-    When("in the outermost Lookahead", _nests, needs=("nested",)),
-    When("in a Lookahead within", lambda x: not _nests(x), needs=("nested",)),
-    When(
-        *("where any parameter has no gradient", lambda x: None in x.grads),
-        needs=("no-gradient",),
-    ),
-    When("in the first worker", lambda x: x.number == 0, needs=("workers",)),
-    When("in all workers but the first", lambda x: x.number > 0, needs=("workers",)),
-    *(
-        When(f"{if_or_unless} it {state}s", partial(_treats, state, is_it), needs=needs)
-        for state in ("maintain", "reset", "interpolate")
-        for if_or_unless, is_it, needs in (("if", True, (state,)), ("unless", False, ()))
-    ),
-    When("after a state is loaded", lambda x: not x.made_anew, SimulatedInner, ("save",)),
-    When("from the second step on", lambda x: x.clock > 0, SimulatedInner),
-    When("in the first step", lambda x: x.clock == 0, SimulatedInner),
-    When("from the second step on", lambda x: x.clock > 1, "element"),
-    When("in the first step", lambda x: x.clock == 1, "element"),
-    When("from the second update on", lambda t: t > 1, None),
-    When("in the first update", lambda t: t == 1, None),
+_OF = {"Lookahead": SimulatedLookahead, "inner": SimulatedInner, "element": "element"}
+_CONDITIONS = tuple(
+    When(words, eval(f"lambda x: {holds}"), _OF.get(each["of"]), tuple(needs))
+    for each in TABLES["conditions"]
+    for words, holds, *needs in each["when"]
 )
 
 
@@ -119,35 +91,20 @@ def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> A
 
 
 def _elements(
-    place: int, each: bool, rest: bool, i: int, shape: list[int], n: int, _: bool
+    holds: Callable[..., bool], i: int, shape: list[int], n: int, _: bool
 ) -> list[bool]:
-    """Choose the first or last element, of each tensor or of all; or the rest."""
-    size = prod(shape)
-    own = each or i == (n - 1 if place else 0)
-    return [(own and j == place % size) != rest for j in range(size)]
+    """Choose elements of a tensor."""
+    return [holds(i, n, j, prod(shape)) for j in range(prod(shape))]
 
 
 Chosen = Callable[[int, list[int], int, bool], bool | list[bool]]
 WHICH: dict[str, tuple[str, Chosen]] = {
-    "of the first parameter alone": ("several", lambda i, *_: i == 0),
-    "of all parameters but the first": ("several", lambda i, *_: i > 0),
-    "of the last parameter alone": ("several", lambda i, _, n, __: i == n - 1),
-    "of all parameters but the last": ("several", lambda i, _, n, __: i < n - 1),
-    "of matrices alone": ("matrix", lambda _, shape, *__: len(shape) > 1),
-    "of vectors and scalars alone": ("several", lambda _, shape, *__: len(shape) < 2),
-    "of scalars alone": ("several", lambda _, shape, *__: not shape),
-    "of all but scalars": ("several", lambda _, shape, *__: bool(shape)),
-    "of parameters with one element alone": ("several", lambda _, s, *__: prod(s) == 1),
-    "of parameters without a gradient alone": ("no-gradient", lambda *each: not each[-1]),
+    words: (need, eval(f"lambda i, shape, n, has: {holds}", {"prod": prod}))
+    for words, (need, holds) in TABLES["which"].items()
 }
 ELEMENTS: dict[str, tuple[str, Chosen]] = {
-    words.format(which, of): ("", partial(_elements, place, each, rest))
-    for of, each in (("of each parameter", True), ("of all parameters", False))
-    for which, place in (("first", 0), ("last", -1))
-    for words, rest in (
-        ("of the {} element {} alone", False),
-        ("of all elements but the {} {}", True),
-    )
+    words: ("", partial(_elements, eval(f"lambda i, n, j, size: {holds}")))
+    for words, holds in TABLES["elements"].items()
 }
 
 

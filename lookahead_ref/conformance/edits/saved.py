@@ -15,19 +15,9 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
 )
-from lookahead_ref.conformance.edits.grammar import WORDS, mapped, single
+from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, single
 from lookahead_ref.conformance.edits.parts import WHICH, When, chosen, mixed, only
 
-_PIECES = {
-    "phi": ("phi", ()),
-    "the slots of the last synchronization": ("anchor", ("interpolate",)),
-    "the count of steps since a synchronization": ("cycle_step", ()),
-    "the count of synchronizations": ("syncs", ("alphas",)),
-    "the slots": ("slots", ("slots",)),
-    "the clock of the learning rate": ("clock", ("rates",)),
-    "the counts of the parameters": ("count", ("adam",)),
-    "the fast weights": ("theta", ()),
-}
 _DIGITS = range(6, 16)
 
 
@@ -53,7 +43,7 @@ Change = Callable[[Mapping[str, Any], State, State, State], State]
 
 
 def _saved() -> Iterator[type[Edit]]:
-    for words, (piece, needs) in _PIECES.items():
+    for words, (piece, *needs) in TABLES["pieces"].items():
         for of in ("", *WHICH):
             told, need = f"{words} {of}".strip(), WHICH[of][:1] if of else ()
             lost = f"does not load {told}: they stay as the new program made them"
@@ -152,14 +142,7 @@ SHARED = tuple(
         *("shared", SimulatedLookahead, _shared(name), "nested"),
         clause=clause,
     )
-    for name, words, clause in (
-        ("anchor", WORDS["self.anchor"], "LA-20"),
-        ("phi", "phi", "LA-19"),
-        ("cycle_step", WORDS["self.cycle_step"], "LA-17"),
-        ("syncs", WORDS["self.syncs"], "LA-16"),
-        ("k", "k", "LA-17"),
-        ("alpha", "alpha", "LA-16"),
-    )
+    for name, (words, clause) in TABLES["shared"].items()
 )
 
 
