@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs import KNOWN, Bug, simulate
+from lookahead_ref.conformance.bugs import KNOWN, Bug, Run, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit, IncompatibleError, Watch
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
@@ -55,6 +55,11 @@ def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         if any(issubclass(bug, Edit) for bug in bugs):
             raise BrokenError from error
         raise
+    return _values_of(case, observed_of(run))
+
+
+def observed_of(run: Run) -> Observation:
+    """Return what is seen of a simulation."""
 
     def flat(tensors: oracle.Tensors) -> Float64Array:
         found = np.array([value for tensor in tensors for value in tensor])
@@ -69,8 +74,7 @@ def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         )
 
     evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
-    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
-    return _values_of(case, seen)
+    return Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
 
 
 def seen_values(result: Result, *, swapped: bool) -> Values:

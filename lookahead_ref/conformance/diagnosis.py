@@ -362,7 +362,10 @@ class _Search:
         if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
             # One that is followed throughout is allowed, even if no passed case shows it.
             allowed = frozenset(CONVENTIONS)
-        ranked = {tuple(sorted(bugs - allowed, key=rank)) for bugs in found}
+        ranked = {
+            tuple(sorted(bugs - allowed, key=lambda bug: (rank(bug), bug.name)))
+            for bugs in found
+        }
         rounding = SinglePrecision if self.is_narrow else RoundsToSinglePrecision
         more = (rounding,) if single else ()
         explanations = [

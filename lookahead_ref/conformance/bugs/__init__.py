@@ -66,9 +66,6 @@ def by_name(name: str) -> type[Bug]:
     return _BY_NAME[name]
 
 
-# The clauses of the specification, which vectors, bugs and conventions cite.
-
-
 class Clause(NamedTuple):
     """A clause of ``docs/spec.md``: of LA, inner rules IN, outer step OU, workers WO."""
 

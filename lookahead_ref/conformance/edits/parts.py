@@ -86,10 +86,6 @@ def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> A
     return function
 
 
-# Which tensors or elements an edit is of: from the tensors' places, shapes and number,
-# and from whether they have a gradient in this step.
-
-
 def _elements(
     holds: Callable[..., bool], i: int, shape: list[int], n: int, _: bool
 ) -> list[bool]:

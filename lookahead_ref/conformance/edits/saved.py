@@ -123,9 +123,6 @@ def _replaced(
 SAVED = tuple(_saved())
 
 
-# What a Lookahead has of its own, but a program keeps once for all of them.
-
-
 def _shared(name: str) -> type[Any]:
     def get(self: Any) -> Any:
         return getattr(self.innermost, name)
