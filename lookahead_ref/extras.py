@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 class MissingExtraError(ImportError):
@@ -17,6 +18,10 @@ class MissingExtraError(ImportError):
         )
         self.module = module
         self.extra = extra
+        self.purpose = purpose
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.module, self.extra, self.purpose)
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

@@ -248,9 +248,7 @@ def conform(
 
         option("--level", level, LEVELS)
         asked = _asked(dtype)
-        for path in (html, junit, markdown, write_expect):
-            if path is not None and not path.parent.is_dir():
-                raise ValueError(f"{path} must be in an existing folder")
+        _check_folders(html, junit, markdown, write_expect)
         known = [] if expect is None else read_expectations(expect)
         limits = Limits(startup_timeout, step_timeout, line_limit, run_timeout)
         # A command is started once for the whole suite; Python targets are cheap.
@@ -331,6 +329,13 @@ def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> No
     opened = [each.result() for each in starting if each.exception() is None]
     # In parallel, as each takes a while to end.
     list(pool.map(lambda target: target.close(), opened))
+
+
+def _check_folders(*files: Path | None) -> None:
+    """Refuse files that cannot be written, before what may take an hour."""
+    for path in files:
+        if path is not None and not path.parent.is_dir():
+            raise ValueError(f"{path} must be in an existing folder")
 
 
 def _asked(dtype: str | None) -> tuple[str, ...]:
@@ -538,6 +543,7 @@ def survey(
             if not each.endswith(".py"):
                 option("name", each, tuple(PEERS))
         chosen = name or [each for each, peer in PEERS.items() if peer.installed]
+        _check_folders(output)
         found = surveys.load(output) if output else {}  # now, not after an hour
         skipped = None
         for one in dict.fromkeys(chosen):

@@ -45,6 +45,9 @@ class DataFileError(ValueError):
     line: int | None = None
     """The line of a text, from 1, if known."""
 
+    def __post_init__(self) -> None:
+        self.args = tuple(vars(self).values())  # for pickle
+
     def __str__(self) -> str:
         at_line = "" if self.line is None else f", line {self.line}"
         at_offset = "" if self.offset is None else f", offset {self.offset}"

@@ -42,6 +42,9 @@ class NonFiniteLossError(ArithmeticError):
     inputs_are_finite: bool = True
     """Whether the batch is finite."""
 
+    def __post_init__(self) -> None:
+        self.args = tuple(vars(self).values())  # for pickle
+
     def __str__(self) -> str:
         return (
             f"{self._what()} at step {self.step}, in epoch {self.epoch}{self._where()}: "

@@ -28,6 +28,9 @@ class StoppedError(Exception):
     signal: int | None = None
     """The number of the signal, if there was one."""
 
+    def __post_init__(self) -> None:
+        self.args = tuple(vars(self).values())  # for pickle
+
     def __str__(self) -> str:
         return f"stopped after {self.step} steps, with the state of the run saved"
 

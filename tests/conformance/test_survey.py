@@ -16,6 +16,7 @@ import pytest
 from conformance.running import named, results, statuses, taken
 from conformance.wrong import program
 
+from commands import called, refused
 from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
 from lookahead_ref.conformance.bugs import CONVENTIONS
@@ -193,9 +194,14 @@ def run(version: str, verdict: str = "wrong", **more: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "runs",
     [
-        [run("1.9"), run("1.10rc1"), run("1.10"), run("1.10", "right")],
-        [run("1.10", "right"), run("1.9"), run("1.10rc1")],
-        [run("1.10rc1"), run("1.10", "right"), run("1.9", "right"), run("1.9")],
+        [run("1.9"), run("1.10b3"), run("1.10rc2"), run("1.10"), run("1.10", "right")],
+        [
+            run("1.10", "right"),
+            run("1.9", "right"),
+            run("1.9"),
+            run("1.10rc2"),
+            run("1.10b3"),
+        ],
     ],
 )
 def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:
@@ -206,7 +212,8 @@ def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:
     assert (row["version"], row["verdict"]) == ("1.10", "right")
     assert [(e["version"], e["verdict"]) for e in row["history"]] == [
         ("1.10", "right"),
-        ("1.10rc1", "wrong"),
+        ("1.10rc2", "wrong"),
+        ("1.10b3", "wrong"),
         ("1.9", "wrong"),
     ]
 
@@ -223,10 +230,19 @@ def test_of_revisions_which_have_no_order_the_last_run_is_shown() -> None:
 
 
 def test_surveys_that_end_together_all_enter_one_file(tmp_path: Path) -> None:
-    names = [f"mine{number}" for number in range(8)]
-    in_threads(lambda name: enter(tmp_path / "found", run("1", name=name)), names)
+    in_threads(lambda name: enter(tmp_path / "found", run("1", name=name)), "abcdefgh")
     found = load(tmp_path / "found")["implementations"]
-    assert sorted(each["name"] for each in found) == names
+    assert sorted(each["name"] for each in found) == [*"abcdefgh"]
+
+
+@pytest.mark.parametrize("content", ["", "null", '{"format": "other"}'])
+def test_a_file_that_is_no_survey_is_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "found.json"
+    path.write_text(content)
+    refused(called("golden survey snoo --output", str(path)), f"{path} ")
+    assert path.read_text() == content
+    says = "must be in an existing folder"
+    refused(called("golden survey --output", str(tmp_path / "no" / "found")), says)
 
 
 def test_the_survey_takes_an_adapters_file_with_a_description(

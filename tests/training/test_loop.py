@@ -1,7 +1,6 @@
 """The training loop: what it evaluates, carries and reports, where, and how it stops."""
 
 import io
-import pickle
 from typing import Any
 
 import numpy as np
@@ -111,12 +110,6 @@ def test_an_epoch_that_evaluates_to_nan_is_in_the_history() -> None:
         train(MODEL, broken, la.SGD(learning_rate=0.1), **SETTINGS)
     assert np.isnan(e.value.history[-1].validation_loss)
     assert e.value.step == 0
-
-
-def test_the_error_survives_the_way_between_processes() -> None:
-    error = NonFiniteLossError("batch", 3, 1, float("inf"), [])
-    copy = pickle.loads(pickle.dumps(error))
-    assert (str(copy), copy.step, copy.epoch) == (str(error), 3, 1)
 
 
 @pytest.mark.parametrize(
