@@ -14,9 +14,9 @@ from autograd.tracer import getval
 
 from lookahead_ref.stepping.backend import load
 
-# Elements of the matrix of patches that a kernel sees. With far fewer BLAS is inefficient,
-# with far more the matrix leaves the cache.
-_GROUP = 1 << 20
+# Elements of the matrix of patches that a kernel sees, which should fit into a cache, and
+# the least number of its rows, as BLAS is inefficient with fewer.
+_GROUP, _ROWS = 1 << 18, 256
 
 
 def namespace(array: Any) -> Any:
@@ -304,25 +304,18 @@ def _seen(
     n, height, width, _ = out_shape
     channels = x.shape[3]
     length = size[0] * size[1] * channels
-    group = max(1, min(n, _GROUP // (height * width * length)))
+    places = height * width
+    group = max(1, min(n, max(_GROUP // (places * length), _ROWS // places)))
     seen_rows = (height - 1) * stride + size[0]
     seen_columns = (width - 1) * stride + size[1]
+    if x.shape[1:3] != (seen_rows, seen_columns) or offset != (0, 0):
+        x = _framed(x, (seen_rows, seen_columns), offset)
+    windows = xp.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
+    # What a row of the kernel sees is one run of memory.
+    windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
     for start in range(0, n, group):
         part = slice(start, min(start + group, n))
-        pictures = x[part]
-        if pictures.shape[1:3] != (seen_rows, seen_columns) or offset != (0, 0):
-            pictures = _framed(pictures, (seen_rows, seen_columns), offset)
-        views = [
-            pictures[
-                :,
-                row : row + (height - 1) * stride + 1 : stride,
-                column : column + (width - 1) * stride + 1 : stride,
-            ]
-            for row in range(size[0])
-            for column in range(size[1])
-        ]
-        one = views[0] if len(views) == 1 else xp.concatenate(views, axis=3)
-        yield part, xp.reshape(one, (-1, length))
+        yield part, xp.reshape(windows[part], (-1, length))
 
 
 def _framed(x: Any, size: tuple[int, int], offset: tuple[int, int]) -> Any:

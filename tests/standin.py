@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -279,8 +280,7 @@ _OF_ARRAYS = {
 @cache
 def _function(name: str) -> Callable[..., Any]:
     """A function of CuPy's, computed by NumPy."""
-    real = getattr(cupy, name)
-    host = getattr(np, name)
+    real, host = (attrgetter(name)(module) for module in (cupy, np))
     try:
         signature: Any = inspect.signature(real)
     except (TypeError, ValueError):  # a ufunc
@@ -315,6 +315,10 @@ def _function(name: str) -> Callable[..., Any]:
             host.outer(_unwrap(a), _unwrap(b)), (a, b)
         )
     return function
+
+
+_windows = _function("lib.stride_tricks.sliding_window_view")
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(sliding_window_view=_windows))
 
 
 def _add_at(array: ndarray, index: Any, values: Any) -> None:

@@ -1,11 +1,12 @@
 """Whether a program with some bugs does what was observed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs import KNOWN, Bug, simulate
+from lookahead_ref.conformance.bugs import KNOWN, Bug, Run, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit, IncompatibleError, Watch
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
@@ -54,9 +55,16 @@ def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         if any(issubclass(bug, Edit) for bug in bugs):
             raise BrokenError from error
         raise
+    return _values_of(case, observed_of(run))
+
+
+def observed_of(run: Run) -> Observation:
+    """Return what is seen of a simulation."""
 
     def flat(tensors: oracle.Tensors) -> Float64Array:
-        return np.array([value for tensor in tensors for value in tensor], np.float64)
+        found = np.array([value for tensor in tensors for value in tensor])
+        # A root of a negative number may be one.
+        return found.astype(np.float64) if found.dtype != complex else found.real * np.nan
 
     def trajectory(steps: Sequence[oracle.Step]) -> Trajectory:
         return Trajectory(
@@ -66,8 +74,7 @@ def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         )
 
     evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
-    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
-    return _values_of(case, seen)
+    return Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
 
 
 def seen_values(result: Result, *, swapped: bool) -> Values:
@@ -126,6 +133,21 @@ def watching(
 
 
 def agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> bool:
+    return all(np.all(each) for each in _matching(observed, simulated, slack, dtype))
+
+
+def matching(result: Result, simulated: Values) -> NDArray[np.bool_]:
+    """Return, element by element, whether it is always as observed."""
+    observed = seen_values(result, swapped=False)
+    slack = slack_of(result.case, result.dtype)
+    each = _matching(observed, simulated, slack, result.dtype)
+    always: NDArray[np.bool_] = np.all([found.all(axis=0) for found in each], axis=0)
+    return always
+
+
+def _matching(
+    observed: Values, simulated: Values, slack: Float64Array, dtype: str
+) -> Iterator[NDArray[np.bool_]]:
     for name in simulated.keys() & observed.keys():
         (steps, shown), (all_steps, values) = observed[name], simulated[name]
         # What was large once leaves its rounding errors in all that follows.
@@ -134,6 +156,4 @@ def agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) 
         largest = np.maximum.accumulate(sizes)[rows]
         allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest
         with np.errstate(invalid="ignore"):
-            if not np.all(np.abs(shown - values[rows]) <= allowed):
-                return False
-    return True
+            yield np.abs(shown - values[rows]) <= allowed

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from lookahead_ref.conformance.comparing import (
     DiffersError,
     Values,
     agree,
+    matching,
     rank,
     rows_of,
     seen_values,
@@ -36,6 +38,7 @@ from lookahead_ref.conformance.comparing import (
     watching,
 )
 from lookahead_ref.conformance.edits import edits_for
+from lookahead_ref.conformance.edits.parts import ELEMENTS, WHICH, chosen
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.vectors import Case
 
@@ -54,7 +57,7 @@ _AT_ONCE, _SAMPLE, _KEPT = 2, 6, 8
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
 # simulations, about eight seconds of one core; so many that explain it equally are told.
-_STEPS, _TOLD = 100_000, 3
+_STEPS, _TOLD, _NEARLY = 100_000, 3, 0.9
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,7 @@ class Diagnosis:
     scope: str | None  # the profile that it is for; None for all that was observed
     conventions: tuple[str, ...]  # that the cases show the program to follow
     explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
-    exceptions: tuple[
-        str, ...
-    ] = ()  # the ids of cases, nested or without gradients, left over
+    exceptions: tuple[str, ...] = ()  # the ids of cases left over
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
     limited: bool = False  # whether the search ended before all was tried
 
@@ -137,39 +138,53 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         profiles[result.case.profile].append(result)
     failing = {name: part for name, part in profiles.items() if _fails(part)}
     search = _Search(results, telling)
-    found, single = search.few(telling)
-    if found and single and not search.is_narrow:
-        # Something is rounded, but not everything is.
-        bases = list(dict.fromkeys([*search.supposed, *found]))
-        if edits := search.edited(bases, telling, single=False, narrow=True):
-            found, single = edits, False
-    # Two bugs that leave something over are less likely than one edit that does not.
-    if found and (search.whole(found, telling, single=single) or _is_one(found)):
+
+    def told(found: Sequence[Bugs], *, single: bool) -> list[Diagnosis]:
         return [search.told(None, telling, found, single=single)]
-    if edits := search.edited(search.supposed, telling, single=False, most=_STEPS * 2 // 3):
-        return [search.told(None, telling, edits, single=False)]
+
+    # One bug; then a plain edit, as two bugs are less likely; then two, and all edits.
+    for most in (1, 2):
+        found, single = search.few(telling, most)
+        if found and single and not search.is_narrow:
+            # Something is rounded, but not everything is.
+            bases = list(dict.fromkeys([*search.supposed, *found]))
+            if edits := search.edited(bases, telling, single=False, narrow=True):
+                found, single = edits, False
+        # Two bugs that leave something over are less likely than one edit that does not.
+        if found and (most == 1 or search.whole(found, telling, single=single)):
+            return told(search.rest(found, telling, single=single), single=single)
+        limit = {"plain": True} if most == 1 else {"most": _STEPS * 2 // 3}
+        if edits := search.edited(search.supposed, telling, single=False, **limit):
+            return told(search.rest(edits, telling, single=False), single=False)
     if found:
-        return [search.told(None, telling, found, single=single)]
+        return told(found, single=single)
     single = any(result.dtype == "float64" for result in telling)
     passing = [r for name, part in profiles.items() if name not in failing for r in part]
     found, explained = search.many(failing, passing, single=single)
     if len(explained) == len(failing):
-        return [search.told(None, telling, found, single=single)]
+        return told(found, single=single)
     # Of the whole, edits beside what explains some of it already.
     bases = [each for each in found if each not in search.supposed]
     # Where all of float64 fails, it may be computed in float32 besides.
     fine = [result.status for result in telling if result.dtype == "float64"]
     for coarse in (False, True) if single and "passed" not in fine else (False,):
         more = [*search.supposed, *bases] if coarse else bases
-        if edits := search.edited(more, telling, single=coarse):
-            return [search.told(None, telling, edits, single=coarse)]
+        if more and (edits := search.edited(more, telling, single=coarse)):
+            return told(edits, single=coarse)
+    # More than one edit, or one that explains nearly all.
+    near = search.nearest([search.supposed[0], *bases[:1]], telling)
+    if near and (edits := search.edited([near], telling, single=False)):
+        return told(edits, single=False)
+    failed = [r for r in telling if r.status == "failed"]
+    if near and sum(search.same(near, r, False) for r in failed) > _NEARLY * len(failed):
+        return told([near], single=False)
     parts = [search.told(None, telling, [], single=False)]
     for name, part in failing.items() if len(failing) > 1 else ():
         if name in explained:
             alone = [search.needed(bugs, part, single=single) for bugs in found]
             parts.append(search.told(name, part, alone, single=single))
         else:
-            alone, coarse = search.few(part)
+            alone, coarse = search.few(part, _AT_ONCE)
             alone = alone or search.edited(search.supposed, part, single=False)
             parts.append(search.told(name, part, alone, single=coarse))
     return parts
@@ -183,10 +198,6 @@ def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
 
 
-def _is_one(found: Sequence[Bugs]) -> bool:
-    return min(len(bugs.difference(CONVENTIONS)) for bugs in found) < 2
-
-
 def _plainest(found: Sequence[Bugs]) -> int:
     return min(bug.rank for bugs in found for bug in bugs if issubclass(bug, Edit))
 
@@ -196,17 +207,20 @@ def _what(bug: type[Bug]) -> str:
     return bug.says.partition(", in ")[0]
 
 
-def _cited(bug: type[Bug], clauses: Counter[str]) -> type[Bug]:
-    """Let an edit cite a clause of the checks that fail, if they are of others."""
-    if not issubclass(bug, Edit) or bug.clause in clauses:
-        return bug
-    return type("Edit", (bug,), {"clause": clauses.most_common(1)[0][0]})
+def _cited(bug: type[Bug], clause: str) -> type[Bug]:
+    """Let an edit cite the clause that most of the checks that fail are of."""
+    return type("Edit", (bug,), {"clause": clause}) if issubclass(bug, Edit) else bug
 
 
 def _is_special(bugs: Bugs, others: Bugs) -> bool:
     """Return whether one of the bugs is a special case of what the others have for it."""
     own, general = bugs - others, others - bugs
     return len(own) == len(general) == 1 and next(iter(own)).is_case_of(*general)
+
+
+def _without(results: Iterable[Result], others: Iterable[Result]) -> list[Result]:
+    ids = {id(each) for each in others}
+    return [each for each in results if id(each) not in ids]
 
 
 def _plain(results: Iterable[Result]) -> list[Result]:
@@ -268,15 +282,16 @@ class _Search:
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
 
-    def few(self, results: Sequence[Result]) -> tuple[list[Bugs], bool]:
-        """Find the sets of one or two bugs that explain all; whether in float32 only."""
+    def few(self, results: Sequence[Result], most: int) -> tuple[list[Bugs], bool]:
+        """Find the sets of so few bugs that explain all; whether in float32 only."""
         plain = _plain(results)
         coarse = any(result.dtype == "float64" for result in results)
+        coarse = coarse and (self.is_narrow or most > 1)
         # First with all that is expected of float64; failing that, of no more than float32.
         for single in (False, True) if coarse else (False,):
             for selection in (results, plain) if len(plain) < len(results) else (results,):
                 if _fails(selection):
-                    found = self._grown(self.supposed, selection, single=single)
+                    found = self._grown(self.supposed, selection, most, single=single)
                     if found and (single or found[0] not in self.supposed):
                         return found, single
         return [], False
@@ -305,6 +320,20 @@ class _Search:
                 names.append(name)
         return bases, names
 
+    def rest(
+        self, found: list[Bugs], results: Sequence[Result], *, single: bool
+    ) -> list[Bugs]:
+        """Explain by one more bug, or a plain edit, where those found cannot show."""
+        rest = [r for r in results if not any(self.same(s, r, single) for s in found)]
+        shown = [self._in(found[0], r.case).difference(CONVENTIONS) for r in rest]
+        if not _fails(rest) or all(shown):
+            return found
+        order = [*rest, *_without(results, rest)]
+        more = self._grown(found, order, 1, single=single) or self.edited(
+            found, order, single=single, plain=True, every=True
+        )
+        return self.whole(more, results, single=single) or found
+
     def needed(self, bugs: Bugs, results: Sequence[Result], *, single: bool) -> Bugs:
         """Leave out the bugs without which the results are explained as well."""
         for bug in sorted(bugs - self.conventions, key=rank):
@@ -321,18 +350,22 @@ class _Search:
         single: bool,
     ) -> Diagnosis:
         """Say what was found, the likelier first."""
+
+        def explained(coarse: bool) -> int:
+            return sum(any(self.same(bugs, r, coarse) for bugs in found) for r in results)
+
         # Best are those that leave nothing over, and expect more than float32.
-        for coarse in (False, True)[: 1 + single]:
-            whole = self.whole(found, results, single=coarse)
-            if whole:
-                found, single = whole, coarse
-                break
+        single = single and explained(True) > explained(False)
+        found = self.whole(found, results, single=single) or found
         found = [s for s in found if not any(_is_special(s, other) for other in found)]
         allowed = self.conventions
         if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
             # One that is followed throughout is allowed, even if no passed case shows it.
             allowed = frozenset(CONVENTIONS)
-        ranked = {tuple(sorted(bugs - allowed, key=rank)) for bugs in found}
+        ranked = {
+            tuple(sorted(bugs - allowed, key=lambda bug: (rank(bug), bug.name)))
+            for bugs in found
+        }
         rounding = SinglePrecision if self.is_narrow else RoundsToSinglePrecision
         more = (rounding,) if single else ()
         explanations = [
@@ -372,10 +405,15 @@ class _Search:
     # Which sets explain something.
 
     def _grown(
-        self, bases: Iterable[Bugs], results: Sequence[Result], *, single: bool
+        self,
+        bases: Iterable[Bugs],
+        results: Sequence[Result],
+        most: int = _AT_ONCE,
+        *,
+        single: bool,
     ) -> list[Bugs]:
         """Find the smallest sets on top of some that explain all results."""
-        for more in range(_AT_ONCE + 1):
+        for more in range(most + 1):
             tried: set[tuple[Bugs, int]] = set()
             grown = [self._with(each, results, more, single, tried) for each in bases]
             if found := [bugs for each in grown for bugs in each]:
@@ -424,15 +462,19 @@ class _Search:
         *,
         single: bool,
         narrow: bool = False,
+        plain: bool = False,
+        every: bool = False,
         most: int = _STEPS,
     ) -> list[Bugs]:
         """Find the plainest edits of the oracle that explain all, on top of some bugs."""
-        plain = _plain(results)
-        plain = plain if _fails(plain) else list(results)
-        failed = [r for r in plain if r.status == "failed"]
-        passed = [r for r in plain if r.status != "failed"]
+        simple = _plain(results)
+        simple = simple if _fails(simple) and not every else list(results)
+        failed = [r for r in simple if r.status == "failed"]
+        # The bugs may explain some of them already.
+        failed = [r for r in failed if not self.same(bases[0], r, single)] or failed
+        passed = _without(simple, failed)
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
-        order = [*some[0], *some[1], *plain]
+        order = [*some[0], *some[1], *simple]
         # What shows in float64 alone is a rounding to float32.
         narrow = narrow or (
             {r.dtype for r in failed} == {"float64"}
@@ -445,7 +487,14 @@ class _Search:
         firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
         loaded = all("after loading" in where for where in firsts)
         cases = [r.case.data for r in failed]
-        for edits in edits_for(cases, conventions, narrow=narrow, loaded=loaded):
+        for edits in edits_for(
+            cases,
+            conventions,
+            narrow=narrow,
+            loaded=loaded,
+            fitting=lambda edit: self._parts(bases[0], edit, failed),
+            only_plain=plain,
+        ):
             if self.steps > most:
                 self.limited = True
                 break
@@ -463,8 +512,40 @@ class _Search:
         distinct: dict[str, Bugs] = {}
         for bugs in found or partly:
             distinct.setdefault(self._behaviour(bugs, results), bugs)
-        told = [{_cited(bug, clauses) for bug in bugs} for bugs in distinct.values()]
-        return [*map(frozenset, told)][:_TOLD]
+        told = list(distinct.values())[:_TOLD]
+        clause, count = clauses.most_common(1)[0]
+        if 2 * count > clauses.total():
+            own = {bug: _cited(bug, clause) for bugs in told for bug in bugs}
+            told = [frozenset(own[bug] for bug in bugs) for bugs in told]
+        return told
+
+    def nearest(self, bases: Iterable[Bugs], results: Sequence[Result]) -> Bugs:
+        """Add the plain edit that explains the most of what some bugs leave over."""
+        nearest, most, begun, self.searching = frozenset[type[Bug]](), 0, self.steps, True
+        for base in bases:
+            rest = [r for r in results if not self.same(base, r, False)]
+            left = [r for r in rest if r.status == "failed"]
+            others = _without(results, rest)
+            sample = [left[0], left[len(left) // 2], left[-1]]
+            ends = [r.case.data for r in (left[0], left[-1])]
+            conventions = base.intersection(CONVENTIONS)
+            some = [
+                edits
+                for case in ends
+                for edits in edits_for([case], conventions, only_plain=True)
+            ]
+            for edits in dict.fromkeys(some):
+                bugs = self._on_top(base, edits, left, ())
+                if self.steps - begun > _STEPS // 2 or not bugs:
+                    continue
+                if any(self.same(bugs, r, False) for r in sample) and all(
+                    self.same(bugs, r, False) for r in others
+                ):
+                    count = sum(self.same(bugs, r, False) for r in left)
+                    if count > most:
+                        nearest, most = bugs, count
+        self.searching = False
+        return nearest
 
     def _behaviour(self, bugs: Bugs, results: Sequence[Result]) -> str:
         """Return what bugs do in the cases, to the bit."""
@@ -488,6 +569,37 @@ class _Search:
         if edits[0].fitted is not None:
             return self._fitted(base, edits[0], failed)
         return base.union(edits)
+
+    def _parts(
+        self, base: Bugs, edit: type[Edit], failed: Sequence[Result]
+    ) -> Iterator[str]:
+        """Yield which tensors or elements it may be of, from those that are as observed."""
+        # No element depends on others there.
+        some = [r for r in failed if r.case.data["problem"]["kind"] != "quadratic"]
+        some = [r for r in some if sum(map(prod, r.case.shapes)) > 1]
+        if not some:
+            return
+        data, shapes = some[0].case.data, [*map(list, some[0].case.shapes)]
+        count = data.get("workers", 1)
+        fits = []
+        for bugs in (base | {edit}, base):
+            watch = self._counted(lambda *_: None)
+            try:
+                simulated = simulated_values(some[0].case, bugs, watch)
+            except BrokenError:
+                self._broken |= bugs
+                return
+            if simulated is None:
+                return
+            fits.append(matching(some[0], simulated))
+        for words, (need, _) in {**WHICH, **ELEMENTS}.items():
+            which = chosen(words, shapes[: len(shapes) // count], []) * count
+            flat = np.concatenate(
+                [np.broadcast_to(w, prod(s)) for w, s in zip(which, shapes, strict=True)]
+            )
+            fit = need == "no-gradient" or np.all(np.where(flat, *fits))
+            if fit and (not need or has(need, data)):
+                yield words
 
     def _fitted(self, base: Bugs, edit: type[Edit], failed: Sequence[Result]) -> Bugs:
         """Find an edit's constant from one check; return nothing if it has none."""

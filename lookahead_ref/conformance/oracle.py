@@ -370,10 +370,15 @@ class OracleWorkers:
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do an inner step of each worker and, after every k of them, synchronize."""
-        count = len(self.workers)
-        each = zip(self.workers, parted(theta, count), self.shares(grads), strict=True)
-        thetas = [worker.advance(x, g) for worker, x, g in each]
-        return joined(self.synchronize(thetas) if self.synchronized else thetas)
+        thetas = parted(theta, len(self.workers))
+        thetas = self.advance(thetas, grads)
+        if self.synchronized:
+            thetas = self.synchronize(thetas)
+        return joined(thetas)
+
+    def advance(self, thetas: Sequence[Tensors], grads: Gradients) -> list[Tensors]:
+        each = zip(self.workers, thetas, self.shares(grads), strict=True)
+        return [worker.advance(x, g) for worker, x, g in each]
 
     def shares(self, grads: Gradients) -> list[Gradients]:
         """Return the gradients of each worker."""

@@ -113,7 +113,7 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             continue
         if each["exceptions"]:
             left = several(len(each["exceptions"]), "case")
-            about += f", except {left}, nested or without gradients,"
+            about += f", except {left},"
         yield 0, f"{about} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:
@@ -332,6 +332,9 @@ def _causes(summary: Summary) -> Iterator[str]:
                     seen.add(cause["name"])
                     breaks, fix = cause["breaks"], cause["fix"]
                     yield f"What that breaks: {breaks}. What to do: {fix}."
+            if each["exceptions"] and not place:
+                count = several(len(each["exceptions"]), "case")
+                yield f"That leaves {count} unexplained, such as {each['exceptions'][0]}."
             for clause in dict.fromkeys(cause["clause"] for cause in explanation):
                 it = next(each for each in CLAUSES if each.id == clause)
                 yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."

@@ -92,11 +92,11 @@ def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common()
 
 
 def test_two_explanations_are_both_reported_the_likelier_first() -> None:
-    # Every k - 1 steps, or every step: the same where k is 2.
+    # Never, or only if k is 1: the same where k is 2.
     some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]
-    (diagnosis,) = diagnose(results(program("period-minus-one"), some, "float64"))
+    (diagnosis,) = diagnose(results(program("never-synchronizes"), some, "float64"))
     message = [[bug.name for bug in each] for each in diagnosis.explanations]
-    assert message == [["period-minus-one"], ["k-ignored"]]
+    assert message == [["never-synchronizes"], ["count-frozen-by-tracing"]]
 
 
 @pytest.mark.parametrize("answers", [False, True])

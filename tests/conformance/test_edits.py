@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from conformance.running import results
 from conformance.wrong import LOADED, changed
@@ -12,9 +11,10 @@ from conformance.wrong import LOADED, changed
 from lookahead_ref.conformance import Case, cases, judge, load, oracle
 from lookahead_ref.conformance.bugs import simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
+from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_of
-from lookahead_ref.conformance.judging import Observation, Result, Trajectory
+from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import in_plain_words
 from lookahead_ref.conformance.summary import summarize
 
@@ -31,20 +31,7 @@ def some_cases() -> list[Case]:
 
 def observed(case: Case, edit: type[Edit]) -> Result:
     """Take a case through the edited oracle."""
-
-    def flat(tensors: oracle.Tensors) -> Any:
-        return np.array([x for xs in tensors for x in xs])
-
-    def trajectory(steps: list[oracle.Step]) -> Trajectory:
-        return Trajectory(
-            [flat(step.fast) for step in steps],
-            [[flat(phi) for phi in step.slow] for step in steps],
-            [{name: flat(x) for name, x in step.slots.items()} for step in steps],
-        )
-
-    run = simulate(case.data, oracle.Double(), [edit])
-    evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
-    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
+    seen = observed_of(simulate(case.data, oracle.Double(), [edit]))
     verdict = judge(case, seen, "float64")
     status: Any = "passed" if verdict.passed else "failed"
     return Result(case, "float64", status, "", verdict, seen)
@@ -73,6 +60,49 @@ def test_an_edit_of_the_oracle_is_found_again(twelfth: int) -> None:
     assert not (diagnosis.exceptions and any(issubclass(each, Edit) for each in causes))
 
 
+SYNC, ADVANCE = "OracleLookahead.synchronize", "OracleLookahead.advance"
+STEP, INNER, MEAN = "OracleLookahead.step", "OracleInner.step", "OracleWorkers.synchronize"
+
+
+@pytest.mark.parametrize(
+    ("title", "says", "line"),
+    [
+        (SYNC, "has the fast weights + alpha (", "interpolate(theta, self.phi, alpha)"),
+        (SYNC, "uses phi of the time before", "return late(self, 'self.phi', self.phi)"),
+        (SYNC, "rounds alpha to float32", "alpha = single(at(self.alpha, self.syncs))"),
+        (SYNC, "multiplies alpha by C", "alpha = scaled(at(self.alpha, self.syncs), C)"),
+        (SYNC, "moves phi by alpha towards what", "interpolate(self.phi, self.outer_step("),
+        (SYNC, "sets phi whether or not there is no outer", "if True:"),
+        (SYNC, "does not raise the count of synchronizations", "pass"),
+        (SYNC, "raises the clock of alpha's schedule once a p", "self.syncs += len(theta)"),
+        (INNER, "begins the table of the", "[self.clock % len(self.learning_rate)]"),
+        (INNER, "keeps one count for all parameters", "self.count[0] += 1"),
+        (INNER, "ends the loop where it should go on", "break"),
+        (INNER, "does this once for each parameter: raise the", "    self.clock += 1"),
+        (INNER, "uses the learning rate from before it is set", "update, old, *each"),
+        ("OracleInner.element", "leaves the weight out of", "h['weight_decay']"),
+        ("adam", "takes the larger of", "max(sqrt(v / bias2), h['epsilon'])"),
+        ("adam", "exchanges beta1 and beta2", "m = h['beta2'] * m + rest1 * g"),
+        ("adam", "has sqrt((v / ", "sqrt(v / bias2 + h['epsilon'])"),
+        ("OracleLookahead.__init__", "takes 1.0 instead", "fractions = [1.0 for bits in"),
+        (ADVANCE, "counts a step for each", "-(-self.k // len(self.phi))"),
+        (STEP, "ignores what the inner", "self.advance(theta, grads)"),
+        (STEP, "does this later than it", "theta = self.advance(theta, gr"),
+        (MEAN, "leaves the first of them out", "in each][1:])"),
+        (MEAN, "does this once for each worker", "    found = self."),
+    ],
+)
+def test_an_operator_makes_a_line_of_a_line(title: str, says: str, line: str) -> None:
+    edits = [edit for place in PLACES if place.title == title for edit in edits_of(place)]
+    lines = [x for edit in edits if edit.says.startswith(says) for x in edit.changed()]
+    assert any(each[0] == "+" and line in each for each in lines)
+
+
+def test_every_edit_is_said_in_words() -> None:
+    said = [edit.says for place in PLACES for edit in edits_of(place)]
+    assert sum("in another way" in each for each in said) < len(said) / 200
+
+
 TO_PHI = """        for name, theta in self.params.items():
             theta[...] = self.phi[name]
 """
@@ -83,40 +113,16 @@ TO_PHI = """        for name, theta in self.params.items():
     ("right", "wrong", "says", "line"),
     [
         (
-            "self.phi[name] - theta for",
-            "(self.phi[name] - theta) / self.k for",
-            "divides the pseudo-gradient by k",
-            "+    return outer.step(self.phi, scaled(self.pseudo_gradient(theta), 1 / self.k))",  # noqa: E501
-        ),
-        (
-            "1 - beta1**t, 1 - beta2**t",
-            "1 - beta1**t, 1 - beta1**t",
-            "uses beta1 instead of beta2, in Adam",
-            "+    bias1, bias2 = (1 - h['beta1'] ** t, 1 - h['beta1'] ** t)",
-        ),
-        (
-            "theta[...] = self.phi[name]\n            yield",
-            "theta[...] = getattr(self.inner, 'phi', self.phi)[name]\n            yield",
-            "uses phi of the Lookahead within instead of phi, in an evaluation",
-            "+    return (getattr(outermost.inner, 'phi', outermost.phi), theta)",
-        ),
-        (
-            "phi += alpha * (theta - phi)",
-            "phi += alpha * (phi - theta)",
-            "multiplies alpha by -1, in a synchronization",
-            "+        self.phi = interpolate(self.phi, theta, scaled(alpha, -1))",
-        ),
-        (
             LOADED,
             f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n",
             "sets the fast weights to phi, in loading a state",
             "+    theta = outermost.phi",
         ),
         (
-            "alpha = self.alpha(self.syncs)",
-            "alpha = self.alpha(self.syncs + 1)",
-            "uses one more than the count of synchronizations",
-            "+    alpha = at(self.alpha, self.syncs + 1)",
+            "phi += alpha * (theta - phi)",
+            "phi.flat[:-1] += alpha * (theta - phi).flat[:-1]",
+            "of the last element of each parameter alone",
+            "+        pass",
         ),
     ],
 )

@@ -96,12 +96,6 @@ PUBLIC = (
         "Lookahead.synchronize: interpolate(self.anchor[name], tensors, alpha) -> "
         "interpolate(zeros(tensors), tensors, alpha * (2 - alpha)) if self.syncs > 1 "
         "else ...", special="interpolated-slots-aliased-later"),
-    mistake("alpha-swapped-for-phi", "LA-5", "alpha", "alpha",
-        "moves phi by 1 - alpha, but slots by alpha",
-        "alpha = 0.8 behaves as 0.2; nothing shows at 0.5",
-        "move phi the fraction alpha towards theta: phi + alpha (theta - phi)",
-        "Lookahead.synchronize: interpolate(self.phi, theta, alpha) -> "
-        "interpolate(self.phi, theta, 1 - alpha)", special="alpha-swapped"),
     mistake("only-first-moment-interpolated", "LA-13", "interpolated", "interpolate adam",
         "interpolates Adam's first moment but not the second",
         "the two moments belong to different cycles",
@@ -189,43 +183,17 @@ PUBLIC = (
         "# As a program does that tests whether the count is k or more.\n"
         "outermost.cycle_step = min(outermost.cycle_step + 1, outermost.k - 1)\n"
         "..."),
-    mistake("alpha-one-behind", "LA-16", "alpha", "alphas",
-        "reads alpha's schedule one synchronization late: it uses the first entry twice",
-        "every change of alpha comes one synchronization late",
-        "use the first entry at the first synchronization, the second at the second",
-        "Lookahead.__init__: for bits in table] -> for bits in (table[0], *table)]"),
     mistake("schedule-one-behind", "LA-14", "rate", "rates",
         "reads the learning rate's schedule one step late: it uses the first entry twice",
         "warm-up and decay come one step late",
         "use the first entry at the first update, the second at the second",
         'Inner.__init__: for bits in case["learning_rate"]] -> '
         'for bits in (case["learning_rate"][0], *case["learning_rate"])]'),
-    mistake("alpha-repeats", "LA-16", "alpha", "alphas",
-        "starts alpha's schedule again after its end",
-        "alpha jumps back",
-        "keep the last entry after the end of a schedule",
-        "Lookahead.__init__: for bits in table] -> for bits in 99 * table]"),
-    mistake("schedule-repeats", "LA-14", "rate", "rates",
-        "starts the learning rate's schedule again after its end",
-        "the learning rate jumps back",
-        "keep the last entry after the end of a schedule",
-        'Inner.__init__: for bits in case["learning_rate"]] -> '
-        'for bits in 99 * case["learning_rate"]]'),
     mistake("adagrad-starts-above-zero", "IN-2", "slots", "adagrad",
         "starts AdaGrad's sum of squares at 0.1",
         "the first updates are too small; this is the default of Keras",
         "start the sum at zero: set initial_accumulator_value to 0",
         "Inner.restart: number(0.0) -> number(0.1)"),
-    mistake("adam-count-frozen", "IN-10", "adam", "adam",
-        "corrects the moments' bias with t = 1 at every step",
-        "later moments are divided by 1 - beta and come out far too large",
-        "count the steps in the state, not in a Python integer that jit or compile traces",
-        "Inner.adam: rest1, rest2 = -> t = 1\n..."),
-    mistake("decay-twice", "LA-27", "decay", "decay",
-        "decays the weights twice",
-        "the decay is twice what was tuned",
-        "let only the inner optimizer decay the weights",
-        'Inner.__init__: self.decay_kind = -> self.h["weight_decay"] *= 2\n...'),
     mistake("decay-from-phi", "LA-27", "decay_of", "decay",
         "gives phi to the inner optimizer as the weights to decay",
         "decay depends on the weights of the last synchronization",
@@ -238,16 +206,6 @@ PUBLIC = (
         "loop over the parameters, not over the inner optimizer's state",
         "Lookahead.advance: self.cycle_step == self.k -> False",
         special="never-synchronizes"),
-    mistake("phi-of-matrices-alone", "LA-30", "tensors", "",
-        "synchronizes only matrices, not biases, other vectors or scalars",
-        "vectors and scalars are trained without Lookahead",
-        "keep phi of every parameter, whatever its shape",
-        'Around.synchronize: self.old_counts = -> '
-        'fast, params = theta, self.innermost.case["params"][: len(theta)]\n'
-        'some = [len(each["shape"]) > 1 for each in params]\n'
-        'theta = picked(some, theta, self.phi)\n'
-        '...',
-        "Around.synchronize: return new -> new = picked(some, new, fast)\n..."),
     mistake("nested-phi-aliased", "LA-19", "nested", "nested",
         "makes outer and inner phi the same array at an outer synchronization",
         "from then on each inner synchronization moves the outer phi too",
@@ -322,11 +280,6 @@ FIRST_TRIES = (
         "...",
         "Around.synchronize: return new -> self.made_anew = True\n...",
         special="theta-becomes-phi"),
-    mistake("k-ignored", "LA-3", "period", "",
-        "synchronizes after every step, whatever k is",
-        "this is the inner optimizer with every step scaled by alpha",
-        "count the steps, and do the outer update when the count reaches k",
-        'Lookahead.__init__: self.k = level["k"] -> self.k = 1'),
     mistake("k-fixed", "LA-3", "period", "",
         "synchronizes after every 5 steps, whatever k is",
         "k is not the k that was asked for",
@@ -423,11 +376,6 @@ FIRST_TRIES = (
         "self.moving = [(before + n) % self.k == 0 for n in range(1, len(theta) + 1)]\n"
         "self.synchronized = any(self.moving)\n"
         "...", mixes=Some),
-    mistake("climbs", "IN-1", "rate", "",
-        "adds the update instead of subtracting it",
-        "the loss grows",
-        "subtract learning rate times update from theta",
-        "Inner.element: x - gamma * direction -> x + gamma * direction"),
     mistake("shows-slow-for-fast", "LA-8", "shown", "",
         "returns phi when asked for the fast weights",
         "weights seem to rest between synchronizations, and gradients are those at phi",
@@ -443,12 +391,5 @@ FIRST_TRIES = (
         "the gradient's weight in the update is 1 + mu, not 1",
         "use the velocity for the update",
         'Inner.heavy_ball: return v, v -> return g + h["momentum"] * v, v'),
-    mistake("adam-betas-swapped", "IN-9", "adam", "adam",
-        "swaps beta1 and beta2",
-        "the direction averages a thousand gradients, and the scale averages ten",
-        "use beta1 for the gradient and beta2 for its square",
-        'Inner.adam: rest1, rest2 = -> h = {**h, "beta1": h["beta2"], "beta2": '
-        'h["beta1"]}\n'
-        '...'),
 )  # fmt: skip
 """Mistakes of someone who writes Lookahead for the first time."""

@@ -212,6 +212,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
 
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
+        self.earlier = kept_of(self.innermost)
         theta = super(SimulatedLookahead, self).advance(theta, grads)  # noqa: UP008
         self.calls += 1
         return theta
@@ -219,6 +220,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
     def synchronize(self, theta: Tensors) -> Tensors:
         self.old_phi, self.old_slots = self.phi, self.slots
         self.old_counts = list(self.innermost.count)
+        self.innermost.left = theta
         new = super(SimulatedLookahead, self).synchronize(theta)  # noqa: UP008
         return new  # noqa: RET504
 
@@ -273,9 +275,16 @@ class Some(SimulatedLookahead):
         return picked(self.moving, new, theta)
 
 
-def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[Any]:
-    """Return, tensor by tensor, one of these or of others."""
-    return [a if w else b for w, a, b in zip(which, these, others, strict=True)]
+def picked(which: Sequence[Any], these: list[Any], others: list[Any]) -> list[Any]:
+    """Return one of these or of others: of each tensor or, where it says so, element."""
+    return [_either(*each) for each in zip(which, these, others, strict=True)]
+
+
+def _either(which: bool | list[bool], this: Any, other: Any) -> Any:
+    if isinstance(which, bool):
+        return this if which else other
+    # A count is of a whole tensor.
+    return picked(which, this, other) if isinstance(this, list) else other
 
 
 State = list[dict[str, Any]]
@@ -377,6 +386,8 @@ class SimulatedProgram:
                 level.phi = own
             if "anchor" in self.lost:
                 level.anchor = level.slots
+        for level, own in _lookaheads(levels[:1], weights.get("left", theta)):
+            level.innermost.left = own
         each_own = _lookaheads(levels[:1], theta)
         return oracle.joined([self.loaded(*own) for own in each_own])
 

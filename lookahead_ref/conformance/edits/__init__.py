@@ -5,7 +5,7 @@ of it: they leave it out, put another of its kind there, scale it, or add a stat
 edit is a `Bug` like any other, so that it goes together with those that have a name.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -15,8 +15,10 @@ from lookahead_ref.conformance.bugs import simulation
 from lookahead_ref.conformance.bugs.simulation import Bug, Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
 from lookahead_ref.conformance.edits.grammar import PLACES, Place
-from lookahead_ref.conformance.edits.parts import PARTED, WHICH, conditions, of_some, only
-from lookahead_ref.conformance.edits.saved import NARROW, SAVED, SHARED
+from lookahead_ref.conformance.edits.parts import PARTED, conditions, of_some, only
+from lookahead_ref.conformance.edits.saved import APART, NARROW, SAVED, SHARED
+
+_STEPS = "OracleLookahead.step", "OracleWorkers.step"
 
 __all__ = ["PLACES", "edits_for", "edits_of"]
 
@@ -25,12 +27,15 @@ def edits_for(
     cases: Sequence[Mapping[str, Any]],
     conventions: Collection[type[Bug]],
     *,
-    narrow: bool,
-    loaded: bool,
+    narrow: bool = False,
+    loaded: bool = False,
+    fitting: Callable[[type[Edit]], Iterable[str]] = lambda _: (),
+    only_plain: bool = False,
 ) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in all cases, the plainest first."""
     # Where only float64 fails, edits that round something are enough: narrow. What shows
-    # only after loading is in what is saved, or needs that condition: loaded.
+    # only after loading is in what is saved, or needs that condition: loaded. Some may fit
+    # in the tensors or elements that `fitting` names.
     case = cases[0]
     places = [
         place
@@ -43,7 +48,7 @@ def edits_for(
     found = [edit for place in places for edit in edits_of(place) if edit.applies(case)]
     if not simulation.has("outer", case):
         found = [edit for edit in found if edit.parts.keys() != {SimulatedInner}]
-    found += [edit for edit in (*SHARED, *NARROW) if edit.applies(case)]
+    found += [edit for edit in (*SHARED, *APART, *NARROW) if edit.applies(case)]
     # A piece of what is saved may be of cases that are larger.
     saved = [edit for edit in SAVED if any(map(edit.applies, cases))]
     if narrow:
@@ -53,20 +58,26 @@ def edits_for(
     ranks = {edit: edit.rank - 2 * own for edit, own in zip(found, common, strict=True)}
     found.sort(key=lambda edit: ranks[edit])
     plain = [edit for edit in found if edit.fitted is None]
+    simple = [edit for edit in plain if edit.rank < 2]
     loads = all(simulation.has("save", each) for each in cases)
     yield from ((edit,) for edit in saved if loads)
-    if loaded:
-        yield from _under_conditions(plain, case, "save")
-    yield from ((edit,) for edit in plain)
-    yield from _moved(found)
+    yield from ((edit, apart) for edit in saved for apart in APART if loads)
     for two in combinations([edit for edit in saved if loads and edit.rank < 2], 2):
         if two[0].place != two[1].place:
             yield two
-    for words, (need, _) in WHICH.items() if simulation.has("several", case) else ():
-        if simulation.has(need, case):
-            for edit in plain:
-                if edit.rank < 2 and edit.title.endswith(PARTED):
-                    yield (of_some(edit, words),)
+    if loaded and not only_plain:
+        yield from _under_conditions(plain, case, "save")
+        for (edit,) in _under_conditions(simple, case, "save"):
+            yield from ((edit, apart) for apart in APART if edit.place != apart.place)
+    yield from ((edit,) for edit in simple)
+    yield from _twins(cases)
+    if only_plain:
+        return
+    for edit in simple:
+        if edit.title.endswith(PARTED):
+            yield from ((of_some(edit, words),) for words in fitting(edit))
+    yield from ((edit,) for edit in plain if edit.rank >= 2)
+    yield from _moved(found)
     yield from ((edit,) for edit in found if edit.fitted is not None)
     yield from _under_conditions(plain, case)
 
@@ -99,6 +110,21 @@ def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
             for of, _, change in (edit.partition(": ") for edit in convention.edits):
                 if place.title in (of.partition(".")[2], f"Oracle{of}"):
                     yield replace(changed, under=(change,), beneath=place.beneath[:1])
+
+
+def _twins(
+    cases: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[type[Edit], ...]]:
+    """Yield what is done in the step of one Lookahead and in that of several workers."""
+    if any(simulation.has("workers", case) for case in cases):
+        here, there = (next(p for p in PLACES if p.title == t) for t in _STEPS)
+        both: dict[str, list[type[Edit]]] = {}
+        for edit in (*edits_of(here), *edits_of(there)):
+            words = edit.says.partition(", in ")[0].replace("workers' ", "")
+            both.setdefault(words, []).append(edit)
+        for two in both.values():
+            if len({each.title for each in two}) == 2 and two[0].rank < 2:
+                yield two[0], two[-1]
 
 
 def _moved(edits: Sequence[type[Edit]]) -> Iterator[tuple[type[Edit], ...]]:

@@ -4,10 +4,10 @@ import ast
 import difflib
 import inspect
 import re
+import sys
 import textwrap
-from collections.abc import Iterator
-from functools import lru_cache, partial
-from typing import Any
+from functools import cache, lru_cache, partial
+from typing import Any, NamedTuple
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import helpers
@@ -37,20 +37,44 @@ def edits_of(place: Place) -> tuple[type[Edit], ...]:
             code = compile(ast.Module([tree], []), "<edited>", "exec")
         except (SyntaxError, ValueError, TypeError):
             continue
-        key = _contents(code)
-        if key in seen or not OWN.isdisjoint(_names(code.co_consts[0])):
+        key, names = _contents(code), _names(code.co_consts[0])
+        if key in seen or not OWN.isdisjoint(names):
             continue
         seen.add(key)
-        found += [_edit(place, number, said, code, onto) for onto in _targets(place)]
-    return tuple(sorted(found, key=lambda each: each.rank))
+        made = _Made(place, number, said, code, names)
+        found += [_edit(made, onto) for onto in _targets(place)]
+    return tuple(sorted(found, key=lambda e: (e.rank, not e.says.startswith("does not"))))
 
 
-def _names(code: Any) -> Iterator[str]:
-    """Yield the names, of attributes too, that are not its own."""
-    yield from code.co_names
-    for const in code.co_consts:
-        if hasattr(const, "co_code"):
-            yield from _names(const)
+class _Made(NamedTuple):
+    """An edited function."""
+
+    place: Place
+    number: int  # of the edit
+    said: Said
+    code: Any
+    names: frozenset[str]
+
+    def function(self, constant: float | None) -> Any:
+        within = _within(self.place.function.__module__)
+        if "C" in self.names:
+            within = within | {"C": 1.0 if constant is None else constant}
+        found: dict[str, Any] = {}
+        exec(self.code, within, found)
+        return found[self.place.function.__name__]
+
+
+@cache
+def _within(module: str) -> dict[str, Any]:
+    """Return what an edited function finds outside of itself."""
+    modules = oracle, sys.modules[module], helpers, grammar
+    return {name: each for some in modules for name, each in vars(some).items()}
+
+
+def _names(code: Any) -> frozenset[str]:
+    """Return the names, of attributes too, that are not its own."""
+    within = (_names(const) for const in code.co_consts if hasattr(const, "co_code"))
+    return frozenset(code.co_names).union(*within)
 
 
 def _contents(code: Any) -> object:
@@ -82,38 +106,28 @@ def _tree(place: Place) -> ast.FunctionDef:
 
 
 def _edit(
-    place: Place,
-    number: int,
-    said: Said,
-    code: Any,
-    onto: tuple[type[Any], ...],
-    constant: float | None = None,
+    made: _Made, onto: tuple[type[Any], ...], constant: float | None = None
 ) -> type[Edit]:
-    # What an edited function finds outside of itself, the constant among it.
-    modules = oracle, inspect.getmodule(place.function), helpers, grammar
-    within = {name: each for module in modules for name, each in vars(module).items()}
-    within["C"] = 1.0 if constant is None else constant
-    exec(code, within)
-    function = within[place.function.__name__]
-    has_constant = constant is None and "C" in _names(code.co_consts[0])
+    place, (rank, words) = made.place, made.said
+    function = made.function(constant)
     where = " of the outer optimizer" if onto == OF_RULES[1:] else ""
-    words = said[1] if UNSAID not in said[1] else "does one line in another way"
+    unsaid = UNSAID in words
+    words = "does one line in another way" if unsaid else words
     attributes = {
         "clause": _clause(place, words),
         "place": place.convention or f"edit of {place.title}",
         "says": _filled(f"{words}, in {place.words}{where}", constant),
         **_needs(place, onto),
         "parts": {base: _part(place, base, function) for base in onto or OF_LOOKAHEAD},
-        "rank": said[0] + 3 * (words != said[1]),
+        "rank": rank + 3 * unsaid,
         "title": place.title,
         "changed": staticmethod(
-            lambda: [_filled(each, constant) for each in changed(place, number)]
+            lambda: [_filled(each, constant) for each in changed(place, made.number)]
         ),
-        "narrow": "single" in _names(code.co_consts[0]),
+        "narrow": "single" in made.names,
     }
-    if has_constant:
-        fitted = partial(_edit, place, number, said, code, onto)
-        attributes["fitted"] = staticmethod(fitted)
+    if constant is None and "C" in made.names:
+        attributes["fitted"] = staticmethod(partial(_edit, made, onto))
     return type("Edit", (Edit,), attributes)
 
 

@@ -5,11 +5,13 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs import simulation
 from lookahead_ref.conformance.bugs.simulation import (
     Outer,
     SimulatedInner,
@@ -50,83 +52,49 @@ class Place:
 OF_RULES = (SimulatedInner, Outer)
 OF_LOOKAHEAD, OF_WORKERS = (SimulatedLookahead,), (SimulatedWorkers,)
 OF_PROGRAM = (SimulatedProgram,)
-_INNER, _LOOKAHEAD, _WORKERS = (
-    oracle.OracleInner,
-    oracle.OracleLookahead,
-    oracle.OracleWorkers,
-)
-PLACES: tuple[Place, ...] = (
-    Place(_LOOKAHEAD.synchronize, "LA-5", "a synchronization", OF_LOOKAHEAD),
-    Place(_LOOKAHEAD.advance, "LA-3", "each step", OF_LOOKAHEAD),
-    Place(_LOOKAHEAD.step, "LA-4", "a step as a whole", OF_LOOKAHEAD),
-    Place(_LOOKAHEAD.__init__, "LA-1", "the start", OF_LOOKAHEAD),
-    Place(_LOOKAHEAD.outer_step, "OU-2", "the outer step", OF_LOOKAHEAD, ("outer",)),
-    Place(
-        _LOOKAHEAD.pseudo_gradient,
-        "OU-1",
-        "the pseudo-gradient",
-        OF_LOOKAHEAD,
-        ("outer",),
-    ),
-    Place(_LOOKAHEAD.restart, "LA-21", "a reset from outside", OF_LOOKAHEAD, ("nested",)),
-    Place(_LOOKAHEAD.follow, "LA-19", "the levels below", OF_LOOKAHEAD, ("nested",)),
-    Place(oracle.adam, "IN-9", "Adam", OF_RULES, ("adam",)),
-    Place(oracle.heavy_ball, "IN-6", "heavy ball", OF_RULES, ("heavy-ball",)),
-    Place(oracle.nesterov, "IN-7", "Nesterov's momentum", OF_RULES, ("nesterov",)),
-    Place(oracle.adagrad, "IN-8", "AdaGrad", OF_RULES, ("adagrad",)),
-    Place(_INNER.element, "IN-1", "the update of an element", OF_RULES),
-    Place(_INNER.step, "LA-2", "the inner step", OF_RULES),
-    Place(_INNER.__init__, "LA-27", "the inner optimizer's start", OF_RULES),
-    Place(_INNER.restart, "LA-12", "making slots anew", OF_RULES),
-    Place(_WORKERS.synchronize, "WO-4", "the workers' mean", OF_WORKERS, ("workers",)),
-    Place(_WORKERS.step, "WO-1", "the workers' step", OF_WORKERS, ("workers",)),
-    Place(_WORKERS.__init__, "WO-2", "making workers", OF_WORKERS, ("workers",)),
-    Place(SimulatedProgram.evaluate, "LA-9", "an evaluation", OF_PROGRAM, ("evaluate",)),
-    Place(SimulatedProgram.loaded, "LA-24", "loading a state", OF_PROGRAM, ("save",)),
-    Place(oracle.interpolate, "LA-5", "interpolation", uses=("synchronize",)),
-)
-_SAME = {
-    "OracleLookahead.advance": ("self.cycle_step == self.k", "self.cycle_step >= self.k"),
-    "OracleInner.element": (
-        "direction = direction + self.h['weight_decay'] * x",
-        "x = x - gamma * self.h['weight_decay'] * x",
-    ),
-    "OracleWorkers.synchronize": (
-        "found = self.averaged([minus(worker.phi, x) for worker, x in each])",
-        """first, *others = [minus(worker.phi, x) for worker, x in each]
-    found = first
-    for n, other in enumerate(others, 2):
-        found = interpolate(found, other, 1 / n)""",
-    ),
-    "adam": (
-        "m / bias1 / (sqrt(v / bias2) + h['epsilon'])",
-        "m * (sqrt(bias2) / bias1) / (sqrt(v) + h['epsilon'] * sqrt(bias2))",
-    ),
-    "interpolate": ("s + alpha * (f - s)", "(1 - alpha) * s + alpha * f"),
+_BENEATH = {
+    "OracleInner": OF_RULES,
+    "OracleLookahead": OF_LOOKAHEAD,
+    "OracleWorkers": OF_WORKERS,
+    "SimulatedProgram": OF_PROGRAM,
+    "interpolate": (),
 }
-"""Title to other ways of writing a function, in which others make their mistakes."""
-PLACES += tuple(
-    replace(place, same=_SAME[place.title]) for place in PLACES if place.title in _SAME
-)
-
-_TABLES = tomllib.loads(
+TABLES: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("vocabulary.toml").read_text(encoding="utf-8")
 )
-KINDS: list[list[str]] = _TABLES["kinds"]
-NUMBERS: dict[str, list[str]] = _TABLES["numbers"]
-WORDS: dict[str, str] = _TABLES["expressions"] | {
+
+
+def _place(name: str, clause: str, words: str, *needs: str) -> Place:
+    module = simulation if name.startswith("Simulated") else oracle
+    beneath = _BENEATH.get(name.partition(".")[0], OF_RULES)
+    uses = () if beneath else ("synchronize",)
+    return Place(attrgetter(name)(module), clause, words, beneath, needs, uses)
+
+
+PLACES = tuple(_place(name, *words) for name, words in TABLES["places"].items())
+PLACES += tuple(
+    replace(place, same=(same["words"], same["others"]))
+    for place in PLACES
+    for same in TABLES["same"]
+    if same["of"] == place.title
+)
+KINDS: list[list[str]] = TABLES["kinds"]
+NUMBERS: dict[str, list[str]] = TABLES["numbers"]
+WORDS: dict[str, str] = TABLES["expressions"] | {
     f"{of}h[{name!r}]": name.replace("_", " ")
     for name in ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
     for of in ("", "self.")
 }
-CLAUSES: dict[str, str] = _TABLES["clauses"]
+ASKS: dict[str, str] = TABLES["asks"]
+CALLS: dict[str, str] = TABLES["calls"]
+CLAUSES: dict[str, str] = TABLES["clauses"]
 
 
 def _added(kind: str) -> dict[str, str]:
     """Return the statements that may be added, each with what it does."""
     return {
         ast.unparse(ast.parse(text.replace("RULE", rule))): words.replace("RULE", rule)
-        for text, words in _TABLES["added"][kind].items()
+        for text, words in TABLES["added"][kind].items()
         for rule in oracle.RULES
     }
 
@@ -138,42 +106,18 @@ STATEMENTS = {
 }
 DOES: dict[str, str] = {
     text: words
-    for some in (*STATEMENTS.values(), _TABLES["statements"])
+    for some in (*STATEMENTS.values(), TABLES["statements"])
     for text, words in some.items()
     if words
 }
 """What statements do, where more is to be said than their expressions say."""
-_BY_TENSOR = "interpolate([a], [b], at(self.alpha, self.syncs + i))[0]"
-VARIANTS = {
-    "OracleLookahead.synchronize": {
-        "raises the clock of alpha's schedule once a parameter": (
-            (
-                "interpolate(self.phi, theta, alpha)",
-                f"[{_BY_TENSOR} for i, (a, b) in enumerate(zip(self.phi, theta))]",
-            ),
-            ("self.syncs += 1", "self.syncs += len(theta)"),
-        ),
-    },
-}
-# What is defined in some functions only; where it is not, there is nothing to edit.
-OWN = {
-    *("theta", "grads", "thetas", "gamma", "direction", "found", "x", "g", "m", "v", "s"),
-    *("t", "rest1", "rest2", "bias1", "bias2"),
-}
-RETURN_NUMBERS = {"interpolate", "minus", "at", "sqrt", "update", "mean", "total"}
-SCALED = {
-    *("alpha", "gamma", "g", "x", "m", "v", "s", "theta", "found", "direction"),
-    *("self.phi", "self.slots", "self.anchor", "rest1", "rest2", "bias1", "bias2"),
-}
-LATE = {"alpha", "gamma", "grads", "theta", "found", "self.phi", "self.slots"}
-"""What may be that of the time before."""
-BESIDES = {
-    f"self.cycle_step {sign} self.k": "getattr(self.inner, 'synchronized', True)"
-    for sign in ("==", ">=")
-}
-"""A condition, and what may be asked besides."""
-DEFAULTS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
-"""What frameworks take for a hyperparameter that is not given."""
+VARIANTS: list[dict[str, Any]] = TABLES["variants"]
+OWN, RETURN_NUMBERS, SCALED, LATE, TOWARDS = map(
+    frozenset[str],
+    map(TABLES["names"].get, ("own", "return_numbers", "scaled", "late", "towards")),
+)
+BESIDES: dict[str, str] = TABLES["besides"]
+DEFAULTS: dict[str, float] = TABLES["defaults"]
 
 
 def scaled(value: Any, by: Any) -> Any:

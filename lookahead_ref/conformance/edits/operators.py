@@ -15,11 +15,12 @@ from lookahead_ref.conformance.edits.grammar import (
     RETURN_NUMBERS,
     SCALED,
     STATEMENTS,
+    TOWARDS,
     VARIANTS,
     Place,
     Said,
 )
-from lookahead_ref.conformance.edits.words import does, said, told
+from lookahead_ref.conformance.edits.words import UNSAID, does, said, told
 
 _Other = Iterator[tuple[ast.expr | str, Said]]
 
@@ -41,7 +42,7 @@ def _expressions(tree: ast.FunctionDef) -> list[tuple[Any, str, int | None, ast.
         if parent in (tree.args, tree.returns) or isinstance(parent, ast.arguments):
             continue
         for field, value in ast.iter_fields(parent):
-            if field in ("annotation", "returns", "args") and parent is tree:
+            if field in ("annotation", "returns") or (field == "args" and parent is tree):
                 continue
             each = value if isinstance(value, list) else [value]
             for index, node in enumerate(each):
@@ -166,6 +167,9 @@ def _of_another_size(node: ast.expr, numbers: Sequence[str]) -> _Other:
     text = ast.unparse(node)
     if text in LATE:
         yield f"late(self, {text!r}, {text})", (2, f"uses {told(text)} of the time before")
+    if text in TOWARDS:
+        by_alpha = f"interpolate(self.phi, {text}, at(self.alpha, self.syncs))"
+        yield by_alpha, (1, f"moves phi by alpha towards {told(text)}")
     if not _scales(node):
         return
     yield f"single({text})", (1, f"rounds {told(node)} to float32")
@@ -182,7 +186,7 @@ def _scales(node: ast.expr) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return node.func.id in RETURN_NUMBERS
     if isinstance(node, (ast.BinOp, ast.Call, ast.Subscript)):
-        return True
+        return UNSAID not in told(node)
     return ast.unparse(node) in SCALED
 
 
@@ -339,12 +343,12 @@ def every_edit(tree: ast.FunctionDef, place: Place) -> Iterator[Said]:
 
 def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
     """Do what takes several changes at once."""
-    for says, changes in VARIANTS.get(title, {}).items():
+    for variant in (each for each in VARIANTS if each["of"] == title):
         text, body = ast.unparse(tree), tree.body
-        for right, wrong in changes:
+        for right, wrong in variant["changes"]:
             text = text.replace(right, wrong)
         (other,) = ast.parse(text).body
         assert isinstance(other, ast.FunctionDef)
         tree.body = other.body
-        yield 1, says
+        yield 1, variant["says"]
         tree.body = body

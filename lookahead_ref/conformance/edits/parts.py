@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 from lookahead_ref.conformance import oracle
@@ -12,7 +14,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedLookahead,
     SimulatedProgram,
 )
-from lookahead_ref.conformance.edits.grammar import OF_LOOKAHEAD, OF_RULES
+from lookahead_ref.conformance.edits.grammar import OF_LOOKAHEAD, OF_RULES, TABLES
 
 
 @dataclass(frozen=True)
@@ -25,36 +27,11 @@ class When:
     needs: tuple[str, ...] = ()
 
 
-def _nests(level: Any) -> bool:
-    return isinstance(level.inner, SimulatedLookahead)
-
-
-_CONDITIONS = (
-    When("after a state is loaded", lambda x: not x.made_anew, needs=("save",)),
-    When("from the second cycle on", lambda x: x.syncs > 0),
-    When("in the first cycle", lambda x: x.syncs == 0),
-    When("where the inner optimizer keeps no slots", lambda x: not x.slots, needs=("sgd",)),
-    When("in the outermost Lookahead", _nests, needs=("nested",)),
-    When("in a Lookahead within", lambda x: not _nests(x), needs=("nested",)),
-    When(
-        *("where any parameter has no gradient", lambda x: None in x.grads),
-        needs=("no-gradient",),
-    ),
-    When("in the first worker", lambda x: x.number == 0, needs=("workers",)),
-    When("in all workers but the first", lambda x: x.number > 0, needs=("workers",)),
-    When("if it maintains", lambda x: x.inner_state == "maintain", needs=("maintain",)),
-    When("if it resets", lambda x: x.inner_state == "reset", needs=("reset",)),
-    When(
-        *("if it interpolates", lambda x: x.inner_state == "interpolate"),
-        needs=("interpolate",),
-    ),
-    When("after a state is loaded", lambda x: not x.made_anew, SimulatedInner, ("save",)),
-    When("from the second step on", lambda x: x.clock > 0, SimulatedInner),
-    When("in the first step", lambda x: x.clock == 0, SimulatedInner),
-    When("from the second step on", lambda x: x.clock > 1, "element"),
-    When("in the first step", lambda x: x.clock == 1, "element"),
-    When("from the second update on", lambda t: t > 1, None),
-    When("in the first update", lambda t: t == 1, None),
+_OF = {"Lookahead": SimulatedLookahead, "inner": SimulatedInner, "element": "element"}
+_CONDITIONS = tuple(
+    When(words, eval(f"lambda x: {holds}"), _OF.get(each["of"]), tuple(needs))
+    for each in TABLES["conditions"]
+    for words, holds, *needs in each["when"]
 )
 
 
@@ -109,43 +86,48 @@ def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> A
     return function
 
 
-# Which tensors an edit is of, in cases that have several: from their shapes, and from the
-# gradients of the step.
+def _elements(
+    holds: Callable[..., bool], i: int, shape: list[int], n: int, _: bool
+) -> list[bool]:
+    """Choose elements of a tensor."""
+    return [holds(i, n, j, prod(shape)) for j in range(prod(shape))]
 
-Chosen = Callable[[list[Any], list[Any]], list[bool]]
+
+Chosen = Callable[[int, list[int], int, bool], bool | list[bool]]
 WHICH: dict[str, tuple[str, Chosen]] = {
-    "of the first parameter alone": (
-        "several",
-        lambda shapes, _: [i == 0 for i in range(len(shapes))],
-    ),
-    "of all parameters but the first": (
-        "several",
-        lambda shapes, _: [i > 0 for i in range(len(shapes))],
-    ),
-    "of matrices alone": ("matrix", lambda shapes, _: [len(s) > 1 for s in shapes]),
-    "of vectors and scalars alone": (
-        "several",
-        lambda shapes, _: [len(s) < 2 for s in shapes],
-    ),
-    "of parameters without a gradient alone": (
-        "no-gradient",
-        lambda shapes, grads: [g is None for g in grads or shapes],
-    ),
+    words: (need, eval(f"lambda i, shape, n, has: {holds}", {"prod": prod}))
+    for words, (need, holds) in TABLES["which"].items()
 }
-PARTED = ("synchronize", "follow", "step", "restart", "evaluate", "loaded")
+ELEMENTS: dict[str, tuple[str, Chosen]] = {
+    words: ("", partial(_elements, eval(f"lambda i, n, j, size: {holds}")))
+    for words, holds in TABLES["elements"].items()
+}
+
+
+def chosen(words: str, shapes: list[list[int]], grads: list[Any]) -> list[Any]:
+    """Choose tensors or elements of them; whether with a gradient, if that is known."""
+    _, which = {**WHICH, **ELEMENTS}[words]
+    has = [g is not None for g in grads] or [True] * len(shapes)
+    each = zip(shapes, has, strict=True)
+    return [which(i, shape, len(shapes), g) for i, (shape, g) in enumerate(each)]
+
+
+PARTED = ("synchronize", "interpolate", "follow", "step", "restart", "evaluate", "loaded")
 
 
 def of_some(edit: type[Edit], words: str) -> type[Edit]:
     """Return an edit that is of some tensors alone."""
-    need, chosen = WHICH[words]
+    need, _ = {**WHICH, **ELEMENTS}[words]
 
     def own(origin: Any, name: str, made: Any) -> dict[str, Any]:
-        return {name: _picking(chosen, made, getattr(origin, name))}
+        return {name: _picking(words, made, getattr(origin, name))}
 
-    return _limited(edit, words, (need,), 2, own)
+    limited = _limited(edit, words, (need,) if need else (), 2, own)
+    limited.clause = "LA-30"
+    return limited
 
 
-def _picking(chosen: Chosen, edited: Any, right: Any) -> Any:
+def _picking(words: str, edited: Any, right: Any) -> Any:
     def function(this: Any, *arguments: Any) -> Any:
         level = arguments[0] if isinstance(this, SimulatedProgram) else this
         holders = _holders(level)
@@ -158,7 +140,7 @@ def _picking(chosen: Chosen, edited: Any, right: Any) -> Any:
         case = holders[-1].case
         shapes = [each["shape"] for each in case["params"]]
         own = shapes[: len(shapes) // case.get("workers", 1)]
-        which = chosen(own, list(getattr(holders[0], "grads", ())))
+        which = chosen(words, own, list(getattr(holders[0], "grads", ())))
         for each, found in zip(holders, after, strict=True):
             vars(each).update(
                 {

@@ -9,23 +9,15 @@ from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import simulation
 from lookahead_ref.conformance.bugs.simulation import (
     Edit,
+    Outer,
+    SimulatedInner,
     SimulatedLookahead,
     SimulatedProgram,
     State,
 )
-from lookahead_ref.conformance.edits.grammar import WORDS, mapped, single
-from lookahead_ref.conformance.edits.parts import WHICH, mixed
+from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, single
+from lookahead_ref.conformance.edits.parts import WHICH, When, chosen, mixed, only
 
-_PIECES = {
-    "phi": ("phi", ()),
-    "the slots of the last synchronization": ("anchor", ("interpolate",)),
-    "the count of steps since a synchronization": ("cycle_step", ()),
-    "the count of synchronizations": ("syncs", ("alphas",)),
-    "the slots": ("slots", ("slots",)),
-    "the clock of the learning rate": ("clock", ("rates",)),
-    "the counts of the parameters": ("count", ("adam",)),
-    "the fast weights": ("theta", ()),
-}
 _DIGITS = range(6, 16)
 
 
@@ -51,7 +43,7 @@ Change = Callable[[Mapping[str, Any], State, State, State], State]
 
 
 def _saved() -> Iterator[type[Edit]]:
-    for words, (piece, needs) in _PIECES.items():
+    for words, (piece, *needs) in TABLES["pieces"].items():
         for of in ("", *WHICH):
             told, need = f"{words} {of}".strip(), WHICH[of][:1] if of else ()
             lost = f"does not load {told}: they stay as the new program made them"
@@ -117,9 +109,11 @@ def _replaced(
     found = []
     for each, other in zip(then, now if is_late else fresh, strict=True):
         piece = {n: v for n, v in other.items() if n == name}
+        if name == "theta" and piece and not is_late:  # but the inner optimizer may have it
+            piece["left"] = each[name]
         if of and name in piece:
             count = case.get("workers", 1)
-            which = WHICH[of][1](shapes[: len(shapes) // count], [])
+            which = chosen(of, shapes[: len(shapes) // count], [])
             which = which * count if name == "theta" else which
             piece = {name: mixed(which, piece[name], each[name])}
         found.append({**each, **piece})
@@ -127,9 +121,6 @@ def _replaced(
 
 
 SAVED = tuple(_saved())
-
-
-# What a Lookahead has of its own, but a program keeps once for all of them.
 
 
 def _shared(name: str) -> type[Any]:
@@ -148,13 +139,31 @@ SHARED = tuple(
         *("shared", SimulatedLookahead, _shared(name), "nested"),
         clause=clause,
     )
-    for name, words, clause in (
-        ("anchor", WORDS["self.anchor"], "LA-20"),
-        ("phi", "phi", "LA-19"),
-        ("cycle_step", WORDS["self.cycle_step"], "LA-17"),
-        ("syncs", WORDS["self.syncs"], "LA-16"),
-        ("k", "k", "LA-17"),
-        ("alpha", "alpha", "LA-16"),
+    for name, (words, clause) in TABLES["shared"].items()
+)
+
+
+_OWN = "the {} optimizer go on with arrays of its own, which are no longer {}"
+
+
+class _Apart(oracle.OracleInner):
+    """An inner optimizer whose arrays nobody else sees; from an outer one phi is taken."""
+
+    def step(self, theta: oracle.Tensors, grads: oracle.Gradients) -> oracle.Tensors:
+        kept: Any = vars(self)
+        own = kept.get("own", kept.get("left", theta))
+        self.own = oracle.OracleInner.step(self, own, grads)
+        return self.own if isinstance(self, Outer) else theta
+
+
+_LOADED = When("after a state is loaded", lambda x: not x.made_anew, needs=("save",))
+_LEFT = When("after the first synchronization", lambda x: hasattr(x, "left"))
+APART = tuple(
+    only(_made(f"lets {words}", "stepped", base, _Apart, *needs, clause=clause), when)
+    for words, base, needs, clause, when in (
+        (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-24", _LOADED),
+        (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-7", _LEFT),
+        (_OWN.format("outer", "phi"), Outer, ("outer",), "OU-10", _LOADED),
     )
 )
 

@@ -2,32 +2,12 @@
 
 import ast
 
-from lookahead_ref.conformance.edits.grammar import DOES, WORDS
+from lookahead_ref.conformance.edits.grammar import ASKS, CALLS, DOES, WORDS
 
 UNSAID = "\0"
 """Stands for code that has no words; the diff shows it."""
 
 _SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^"}
-_IS = {
-    ast.Eq: "is",
-    ast.NotEq: "is not",
-    ast.Gt: "is more than",
-    ast.GtE: "is at least",
-    ast.Lt: "is less than",
-}
-_CALLS = {
-    "at": "{0} at {1}",
-    "interpolate": "{0} + {2} ({1} - {0})",
-    "late": "{2} of the time before",
-    "max": "the larger of {0} and {1}",
-    "mean": "the mean of {0}",
-    "min": "the smaller of {0} and {1}",
-    "minus": "{0} - {1}",
-    "scaled": "{1} times {0}",
-    "single": "{0} rounded to float32",
-    "sqrt": "sqrt({0})",
-    "zeros": "zeros",
-}
 
 
 def told(node: ast.AST | str) -> str:
@@ -54,11 +34,19 @@ def told(node: ast.AST | str) -> str:
         case ast.BinOp(op=op) if type(op) in _SIGNS:
             left, right = map(_grouped, (node.left, node.right))
             return f"{left} {_SIGNS[type(op)]} {right}"
-        case ast.Compare(ops=[op]) if type(op) in _IS:
-            return f"{told(node.left)} {_IS[type(op)]} {told(node.comparators[0])}"
-        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
+        case ast.Tuple(elts=some):
+            return " and ".join(map(told, some))
+        case ast.Starred(value=value) | ast.ListComp(elt=value) | ast.DictComp(value=value):
+            return told(value)
+        case ast.List(elts=[value]):
+            return told(value)
+        case ast.Compare(ops=[op]) if type(op).__name__ in ASKS:
+            return (
+                f"{told(node.left)} {ASKS[type(op).__name__]} {told(node.comparators[0])}"
+            )
+        case ast.Call(func=ast.Name(id=name)) if name in CALLS:
             words = told if name == "sqrt" else _grouped
-            return _CALLS[name].format(*map(words, node.args))
+            return CALLS[name].format(*map(words, node.args))
     return UNSAID
 
 
@@ -77,12 +65,23 @@ def does(statement: ast.stmt) -> str:
             return f"raise {told(statement.target)}"
         case ast.Assign(targets=[target], value=ast.Call(func=ast.Name(id="single"))):
             return f"round {told(target)} to float32"
-        case ast.Assign(targets=[target]):
-            return f"set {told(target)} to {told(statement.value)}"
+        case (
+            ast.Assign(targets=[target], value=ast.expr() as value)
+            | ast.AnnAssign(target=target, value=ast.expr() as value)
+        ):
+            new = told(value)
+            return f"set {told(target)}" + ("" if told(target) in new else f" to {new}")
         case ast.Return(value=ast.expr() as value):
             return f"return {told(value)}"
+        case ast.Continue():
+            return "go on with the next parameter"
+        case ast.For(target=target):
+            return f"for each {told(target)}: {' and '.join(map(does, statement.body))}"
+        case ast.Expr(value=ast.Call() as value):
+            return f"do {told(value)}"
         case ast.If():
-            return " and ".join(map(does, statement.body)) + f" if {told(statement.test)}"
+            test = told(statement.test).removeprefix("whether ")
+            return " and ".join(map(does, statement.body)) + f" if {test}"
     return UNSAID
 
 
