@@ -332,7 +332,7 @@ def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> No
 
 
 def _check_folders(*files: Path | None) -> None:
-    """Refuse files that cannot be written, before what may take an hour."""
+    """Refuse what cannot be written, before what may take an hour."""
     for path in files:
         if path is not None and not path.parent.is_dir():
             raise ValueError(f"{path} must be in an existing folder")

@@ -25,7 +25,7 @@ from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.reports import failure_line, parted
-from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
+from lookahead_ref.conformance.running import HungError, Limits, open_target, run
 from lookahead_ref.conformance.summary import summarize
 from lookahead_ref.conformance.vectors import VERSION, Format, cases, parse
 from lookahead_ref.report.files import locked, write_json
@@ -44,22 +44,36 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
     about = described(one)
     interpreter = _interpreter(about, pythons)
     about["version"] = _version(about, interpreter)
-    with closing(_opened(one, about, interpreter)) as target:
-        results = run(target, (*cases(), *own_cases()))
+    target = None if "python" in about else one if one in PEERS else f"{one}:Adapter"
+    command = shlex.join([interpreter, one]) if target is None else None
+    with closing(open_target(target, command=command, limits=_LIMITS)) as opened:
+        results = run(opened, (*cases(), *own_cases()))
     # Do not record what depends on the machine.
     if slow := [each for each in results if each.status == "unjudged"]:
         raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
     if not any(each.status in ("passed", "failed") for each in results):
         reason = min(results, key=lambda each: each.status).reason  # an error's first
         raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
-    return {**about, **_today(), **condensed(results)}
+    now = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "vectors": VERSION,
+        "cases": len(cases()),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    return {**about, **now, **condensed(results)}
 
 
 def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Enter a run; a survey shows the newest version, with a history of all."""
     those = {each["name"]: each for each in before.get("implementations", ())}
     old = those.get(now["name"], {})
-    history = remembered(old, now)
+    entry = {name: now[name] for name in _REMEMBERED}
+    entry["causes"] = [cause["name"] for cause in now["causes"][0]] if now["causes"] else []
+    same = (now["version"], now["vectors"])
+    older = [e for e in old.get("history", []) if (e["version"], e["vectors"]) != same]
+    history = [entry, *older]
+    if "package" in now:  # revisions have no order
+        history.sort(key=lambda e: _age(e["version"]), reverse=True)
     row = now if history[0]["version"] == now["version"] else old
     those[now["name"]] = {**row, "history": history}
     return {
@@ -80,15 +94,6 @@ def enter(path: Path, now: Mapping[str, Any]) -> None:
     """Enter a run into a file, to which other surveys may write too."""
     with locked(path.parent, wait=True):
         write_json(path, entered(load(path), now))
-
-
-def _today() -> dict[str, Any]:
-    return {
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "vectors": VERSION,
-        "cases": len(cases()),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def described(one: str) -> dict[str, str]:
@@ -138,23 +143,6 @@ def _said(interpreter: str, program: str) -> str | None:
     command = [interpreter, "-c", program]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     return None if said.returncode else said.stdout.strip()
-
-
-def _opened(one: str, about: Mapping[str, str], interpreter: str) -> Target:
-    if "python" in about:
-        return open_target(command=shlex.join([interpreter, one]), limits=_LIMITS)
-    return open_target(one if one in PEERS else f"{one}:Adapter", limits=_LIMITS)
-
-
-def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Add a run to those of other versions, the newest first."""
-    entry = {name: now[name] for name in _REMEMBERED}
-    entry["causes"] = [cause["name"] for cause in now["causes"][0]] if now["causes"] else []
-    same = (now["version"], now["vectors"])
-    older = [e for e in before.get("history", []) if (e["version"], e["vectors"]) != same]
-    if "package" not in now:  # revisions have no order
-        return [entry, *older]
-    return sorted([entry, *older], key=lambda e: _age(e["version"]), reverse=True)
 
 
 def _age(version: str) -> tuple[list[int], str, list[int]]:

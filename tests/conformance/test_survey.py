@@ -219,12 +219,9 @@ def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:
 
 
 def test_of_revisions_which_have_no_order_the_last_run_is_shown() -> None:
-    found: dict[str, Any] = {}
-    for revision in ("fa9", "08b"):
-        now = run(revision)
-        del now["package"]
-        found = entered(found, now)
-    (row,) = found["implementations"]
+    first, last = ({**run(revision)} for revision in ("fa9", "08b"))
+    del last["package"]
+    (row,) = entered(entered({}, first), last)["implementations"]
     assert row["version"] == "08b"
     assert [each["version"] for each in row["history"]] == ["08b", "fa9"]
 

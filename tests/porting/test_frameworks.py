@@ -32,7 +32,7 @@ def test_pytorch_passes_and_trains_with_a_schedule() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
     inner = torch.optim.Adam(model.parameters(), 0.02)
-    optimizer = wrapper.Lookahead(inner, k=5, inner_state="interpolate")
+    optimizer = wrapper.Lookahead(inner, k=5, inner_state="reset")
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
     losses = []
     for x, y in BATCHES:
@@ -42,6 +42,8 @@ def test_pytorch_passes_and_trains_with_a_schedule() -> None:
         optimizer.step()
         schedule.step()
     assert falls(losses)
+    rate = 0.02 * 0.99 ** len(losses)  # no reset restarts the schedule
+    assert inner.param_groups[0]["lr"] == pytest.approx(rate)
     with optimizer.slow_weights():
         loss = (model(torch.tensor(X)) - torch.tensor(Y)).square().mean()
     assert float(loss) < float(losses[0]) / 2
