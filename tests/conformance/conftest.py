@@ -2,11 +2,11 @@
 
 import pytest
 
-from lookahead_ref.conformance import diagnosis
+from lookahead_ref.conformance import searching
 
 
 @pytest.fixture(autouse=True)
 def no_edits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the search for edits, which takes seconds, to the tests of them."""
     if request.path.stem != "test_edits":
-        monkeypatch.setattr(diagnosis, "edits_for", lambda *_, **__: [])
+        monkeypatch.setattr(searching, "edits_for", lambda *_, **__: [])
