@@ -195,13 +195,7 @@ def run(version: str, verdict: str = "wrong", **more: str) -> dict[str, Any]:
     "runs",
     [
         [run("1.9"), run("1.10b3"), run("1.10rc2"), run("1.10"), run("1.10", "right")],
-        [
-            run("1.10", "right"),
-            run("1.9", "right"),
-            run("1.9"),
-            run("1.10rc2"),
-            run("1.10b3"),
-        ],
+        [run("1.10", "right"), run("1.9"), run("1.10rc2"), run("1.10b3")],
     ],
 )
 def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:

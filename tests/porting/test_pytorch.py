@@ -20,7 +20,6 @@ UNPICKLED = ("def __getstate__", "def getstate")
 GROUPS = "groups: list[dict[str, Any]] = self.inner.param_groups"
 COUNT = "        self.cycle_step += 1\n"
 RANK = "torch.distributed.is_initialized() and torch.distributed.get_rank()"
-
 LOAD = "self.inner.load_state_dict("
 
 USED_WRONGLY = {
