@@ -97,6 +97,7 @@ _KNOWN = {
     "cifar100": "CIFAR-100",
     "mnist": "MNIST",
     "fashion-mnist": "Fashion-MNIST",
+    "images": "pictures in folders",
     "digits": "handwritten digits, 8 by 8 pixels",
     "text": "a text by words",
     "chars": "a text by characters",

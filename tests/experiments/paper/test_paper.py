@@ -76,6 +76,8 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     drawn = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.svg"))
     assert drawn.count(">fast weights theta<") == (name in ("fig1", "fig10"))
     assert "n = 1" in drawn
+    for table in made.findings.tables:
+        assert len({column.title for column in table.columns}) == len(table.columns)
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8").splitlines()))
     assert {line["arm"] for line in lines} == {arm["title"] for arm in found["arms"]}
 
