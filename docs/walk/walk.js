@@ -62,20 +62,20 @@ function walk({ kind, inner, state, k, alpha, rate, noise, seed, start }) {
     learning_rate: [toBits(rate)],
     params: [{ values: start.map(toBits) }],
   });
-  const one = new Lookahead(config(k, alpha), "float64");
-  const other = new Lookahead(config(Infinity, 1), "float64"); // it never synchronizes
+  const one = new Workers(config(k, alpha), "float64"); // a single one
+  const other = new Workers(config(Infinity, 1), "float64"); // it never synchronizes
   const paths = { fast: [start], slow: [start], alone: [start], turns: [] };
   const draw = normals(seed);
   for (let t = 1; t <= STEPS; t += 1) {
     const shake = [noise * draw(), noise * draw()];
     for (const optimizer of [one, other]) {
-      const g = surface.gradient(...optimizer.state.theta[0]);
+      const g = surface.gradient(...optimizer.theta[0]);
       optimizer.step([[g[0] + shake[0], g[1] + shake[1]]]);
     }
-    const before = paths.slow[t - 1], after = one.state.levels[0].phi[0];
-    paths.fast.push(one.state.theta[0]);
+    const before = paths.slow[t - 1], after = one.phi(0)[0];
+    paths.fast.push(one.theta[0]);
     paths.slow.push(after);
-    paths.alone.push(other.state.theta[0]);
+    paths.alone.push(other.theta[0]);
     if (t % k === 0) {
       // Where the fast weights arrived, which the synchronization has overwritten.
       const arrived = before.map((x, i) => x + (after[i] - x) / alpha);
@@ -90,16 +90,15 @@ function check(cases) {
   let worst = 0, steps = 0;
   const trajectories = {};
   for (const config of cases) {
-    const optimizer = new Lookahead(config, "float64");
+    const optimizer = new Workers(config, "float64");
     const seen = [];
     config.outcomes[0].steps.forEach((step, t) => {
-      const { theta } = optimizer.state;
-      const found = GRADIENTS[config.problem.kind](config.problem, theta, t, (x) => x);
+      const found = GRADIENTS[config.problem.kind](config.problem, optimizer.theta, t, (x) => x);
       optimizer.step(found.map((tensor) => tensor && tensor.map(fromBits)));
-      const { levels } = optimizer.state;
-      seen.push({ fast: encode(optimizer.state.theta), slow: levels.map((each) => encode(each.phi)) });
+      const slow = config.lookahead.map((_, place) => encode(optimizer.phi(place)));
+      seen.push({ fast: encode(optimizer.theta), slow });
       steps += 1;
-      each(optimizer.state.theta, (x, i, j) => {
+      each(optimizer.theta, (x, i, j) => {
         const apart = Math.abs(x - fromBits(step.fast.expected[i][j]));
         if (apart > 0) worst = Math.max(worst, apart / step.fast.tolerance.float64.strict[i][j]);
       });
