@@ -115,6 +115,7 @@ class NumbaLayers(LayerKernels):
         vectors, _ = convolution.panel(x.itemsize, outputs)
         x = np.ascontiguousarray(x)
         packed = self._packed(kernel)
+        loop: Any = convolution.correlate
         if winograd.pays(x, kernel.shape, out, stride):
             loop, taps = winograd.correlate, packed
             panels, _, _, panel = taps.shape
@@ -125,7 +126,6 @@ class NumbaLayers(LayerKernels):
             blocks *= panels
             shape: tuple[int, ...] = (vectors, *offset, pictures, block_rows)
         else:
-            loop = convolution.correlate
             # As many pictures, or rows of one, as fit into the cache with their input.
             scratch = convolution.SCRATCH_BYTES
             row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
@@ -183,8 +183,8 @@ class NumbaLayers(LayerKernels):
         if tiled:
             parts = -(-channels // tile)
             sums = np.empty((16, parts * tile, padded_outputs), x.dtype)
-            given = (memory, grad, sums, vectors, channels)
-            self._share(winograd.kernel_gradient, 4 * parts, cost, *given)
+            first = (memory, grad, sums, vectors, channels)
+            self._share(winograd.kernel_gradient, 4 * parts, cost, *first)
             found = np.empty((3, 3, channels, padded_outputs), x.dtype)
             self._share(winograd.contract, channels, _MOVE * 25 * outputs, sums, found)
             return np.ascontiguousarray(found[..., :outputs])
