@@ -136,11 +136,11 @@ def agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) 
     return all(np.all(each) for each in _matching(observed, simulated, slack, dtype))
 
 
-def matching(result: Result, simulated: Values) -> NDArray[np.bool_]:
+def matching(
+    observed: Values, simulated: Values, slack: Float64Array, dtype: str
+) -> NDArray[np.bool_]:
     """Return, element by element, whether it is always as observed."""
-    observed = seen_values(result, swapped=False)
-    slack = slack_of(result.case, result.dtype)
-    each = _matching(observed, simulated, slack, result.dtype)
+    each = _matching(observed, simulated, slack, dtype)
     always: NDArray[np.bool_] = np.all([found.all(axis=0) for found in each], axis=0)
     return always
 

@@ -4,17 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from lookahead_ref.conformance.bugs import (
-    CONVENTIONS,
-    KNOWN,
-    NO_GRADIENT,
-    Bug,
-    by_name,
-)
+from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
 from lookahead_ref.conformance.comparing import (
     BrokenError,
@@ -31,9 +25,11 @@ from lookahead_ref.conformance.comparing import (
     watching,
 )
 from lookahead_ref.conformance.edits import edits_for
-from lookahead_ref.conformance.edits.parts import ELEMENTS, WHICH, chosen
+from lookahead_ref.conformance.edits.parts import CHOICES, chosen
 from lookahead_ref.conformance.judging import Result
-from lookahead_ref.conformance.vectors import Case
+from lookahead_ref.conformance.vectors import Case, Float64Array
+
+T = TypeVar("T")
 
 REFERENCE = "reference"
 _NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
@@ -66,7 +62,7 @@ class Search:
         self.steps = 0  # simulated while edits are tried
         self.searching = self.limited = False
         # Whether what works in float64 shows only what float32 can be.
-        fine = [seen_values(r, swapped=False) for r in results if r.dtype == "float64"]
+        fine = [self._observed(r) for r in results if r.dtype == "float64"]
         with np.errstate(over="ignore"):
             self.is_narrow = all(
                 np.array_equal(values, values.astype(np.float32), equal_nan=True)
@@ -319,20 +315,22 @@ class Search:
         some = [r for r in some if sum(map(prod, r.case.shapes)) > 1]
         if not some:
             return
-        data, shapes = some[0].case.data, [*map(list, some[0].case.shapes)]
+        result, case = some[0], some[0].case
+        observed, slack = self._observed(result), self._slack(case, result.dtype)
+        data, shapes = case.data, [*map(list, case.shapes)]
         count = data.get("workers", 1)
         fits = []
         for bugs in (base | {edit}, base):
             watch = self._counted(lambda *_: None)
             try:
-                simulated = simulated_values(some[0].case, bugs, watch)
+                simulated = simulated_values(case, bugs, watch)
             except BrokenError:
                 self._broken |= bugs
                 return
             if simulated is None:
                 return
-            fits.append(matching(some[0], simulated))
-        for words, (need, _) in {**WHICH, **ELEMENTS}.items():
+            fits.append(matching(observed, simulated, slack, result.dtype))
+        for words, (need, _) in CHOICES.items():
             which = chosen(words, shapes[: len(shapes) // count], []) * count
             flat = np.concatenate(
                 [np.broadcast_to(w, prod(s)) for w, s in zip(which, shapes, strict=True)]
@@ -385,10 +383,17 @@ class Search:
 
     # Whether a set explains a check.
 
-    def _once(self, key: object, make: Callable[[], Any]) -> Any:
+    def _once(self, key: object, make: Callable[[], T]) -> T:
         if key not in self._done:
             self._done[key] = make()
-        return self._done[key]
+        return cast("T", self._done[key])
+
+    def _observed(self, result: Result, *, swapped: bool = False) -> Values:
+        key = (id(result), swapped)
+        return self._once(key, lambda: seen_values(result, swapped=swapped))
+
+    def _slack(self, case: Case, dtype: str) -> Float64Array:
+        return self._once((case.id, dtype), lambda: slack_of(case, dtype))
 
     def _showing(self, case: Case) -> dict[type[Bug], None]:
         """Return the bugs that can show in a case, in their order."""
@@ -421,13 +426,11 @@ class Search:
 
     def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         case, dtype = result.case, "float32" if single else result.dtype
-        slack = self._once((case.id, dtype), lambda: slack_of(case, dtype))
+        slack = self._slack(case, dtype)
         swapped = _WRITES_SWAPPED in bugs
         if tiny := _READS_SWAPPED in bugs:
             slack = 0 * slack
-        observed: Values = self._once(
-            (id(result), swapped), lambda: seen_values(result, swapped=swapped)
-        )
+        observed = self._observed(result, swapped=swapped)
         if (case.id, bugs) not in self._done:
             rows = self._once((id(result), swapped, "rows"), lambda: rows_of(observed))
             try:

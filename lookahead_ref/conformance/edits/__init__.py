@@ -112,9 +112,7 @@ def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
                     yield replace(changed, under=(change,), beneath=place.beneath[:1])
 
 
-def _twins(
-    cases: Sequence[Mapping[str, Any]],
-) -> Iterator[tuple[type[Edit], ...]]:
+def _twins(cases: Sequence[Mapping[str, Any]]) -> Iterator[tuple[type[Edit], ...]]:
     """Yield what is done in the step of one Lookahead and in that of several workers."""
     if any(simulation.has("workers", case) for case in cases):
         here, there = (next(p for p in PLACES if p.title == t) for t in _STEPS)

@@ -98,15 +98,16 @@ WHICH: dict[str, tuple[str, Chosen]] = {
     words: (need, eval(f"lambda i, shape, n, has: {holds}", {"prod": prod}))
     for words, (need, holds) in TABLES["which"].items()
 }
-ELEMENTS: dict[str, tuple[str, Chosen]] = {
+CHOICES = WHICH | {
     words: ("", partial(_elements, eval(f"lambda i, n, j, size: {holds}")))
     for words, holds in TABLES["elements"].items()
 }
+"""Tensors, or elements of them."""
 
 
 def chosen(words: str, shapes: list[list[int]], grads: list[Any]) -> list[Any]:
     """Choose tensors or elements of them; whether with a gradient, if that is known."""
-    _, which = {**WHICH, **ELEMENTS}[words]
+    _, which = CHOICES[words]
     has = [g is not None for g in grads] or [True] * len(shapes)
     each = zip(shapes, has, strict=True)
     return [which(i, shape, len(shapes), g) for i, (shape, g) in enumerate(each)]
@@ -117,7 +118,7 @@ PARTED = ("synchronize", "interpolate", "follow", "step", "restart", "evaluate",
 
 def of_some(edit: type[Edit], words: str) -> type[Edit]:
     """Return an edit that is of some tensors alone."""
-    need, _ = {**WHICH, **ELEMENTS}[words]
+    need, _ = CHOICES[words]
 
     def own(origin: Any, name: str, made: Any) -> dict[str, Any]:
         return {name: _picking(words, made, getattr(origin, name))}

@@ -41,9 +41,8 @@ def told(node: ast.AST | str) -> str:
         case ast.List(elts=[value]):
             return told(value)
         case ast.Compare(ops=[op]) if type(op).__name__ in ASKS:
-            return (
-                f"{told(node.left)} {ASKS[type(op).__name__]} {told(node.comparators[0])}"
-            )
+            asks = ASKS[type(op).__name__]
+            return f"{told(node.left)} {asks} {told(node.comparators[0])}"
         case ast.Call(func=ast.Name(id=name)) if name in CALLS:
             words = told if name == "sqrt" else _grouped
             return CALLS[name].format(*map(words, node.args))
