@@ -202,7 +202,7 @@ def test_an_interrupted_write_cannot_be_continued(write: str) -> None:
 
 
 def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
-    message = []
+    refused = []
 
     def meanwhile() -> None:
         for use in (
@@ -212,7 +212,7 @@ def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
         ):
             with pytest.raises(RuntimeError, match="threads must take turns") as caught:
                 use()
-            message.append(caught)
+            refused.append(caught)
 
     backend = Watched()
     stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
@@ -220,7 +220,7 @@ def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
     backend.before.side_effect = lambda: in_threads(lambda use: use(), [meanwhile])
     stepper.step(GOOD)
     undisturbed.step(GOOD)
-    assert len(message) == 3 * 2 * 2  # for each dtype it compiles a program and writes
+    assert len(refused) == 3 * 2 * 2  # for each dtype it compiles a program and writes
     assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
 
 

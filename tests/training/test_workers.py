@@ -141,14 +141,14 @@ def test_each_worker_carries_its_own_state() -> None:
 
 
 def test_the_first_worker_reports_its_steps() -> None:
-    message: list[Any] = []
+    of_two: list[Any] = []
     alone: list[Any] = []
-    trained(2, epochs=1, callbacks=[message.append])
+    trained(2, epochs=1, callbacks=[of_two.append])
     share = clouds().share(0, 2).train.take(np.arange(20))
     trained(1, data=clouds()._replace(train=share), epochs=1, callbacks=[alone.append])
     steps, of_one = (
         [each for each in events if isinstance(each, StepTaken)]
-        for events in (message, alone)
+        for events in (of_two, alone)
     )
     assert [step.step for step in steps] == list(range(5))
     assert steps[:3] == of_one[:3]
