@@ -3,9 +3,9 @@
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Self, TypeAlias
+from typing import IO, Any, Self
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -54,8 +54,8 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     ------
     Reporter
         Call ``advance(amount, message, rows)`` after each piece of work or part of one;
-        the rows say what is running. Call it first with ``found=True`` for what an earlier
-        run has already done.
+        the rows say what is running. Call it with ``found=True`` for what an earlier
+        run has already done, and while nothing is done yet: only the time after it counts.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     3/3 runs, 0.0 s: Adam, seed 0
     """
     if not redraws(console):
-        yield _PlainLines(total, unit, console)
+        yield Reporter(total, _PlainLines(unit, console.file))
         return
     bar = _Rows(
         BarColumn(bar_width=24),
@@ -82,14 +82,55 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
             table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
         ),
         console=console,
-        # A piece may take hours, so the time left follows from all pieces done.
-        speed_estimate_period=math.inf,
         # Other output goes above the bar, unless it goes to a file.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=sys.stderr.isatty(),
     )
+
+    def show(work: Reporter, message: str, rows: Sequence[str]) -> None:
+        bar.rows = rows
+        done: Any = work.done  # Rich's annotation says int
+        bar.update(task, completed=done, description=message)
+
+    work = Reporter(total, show)
+    task = bar.add_task("", total=total, work=work)
     with bar:
-        yield _LiveBar(bar, total)
+        yield work
+
+
+class Reporter:
+    """Shows how far some work is; work that was `found` done took no time."""
+
+    def __init__(
+        self, total: int, show: Callable[["Reporter", str, Sequence[str]], None]
+    ) -> None:
+        self.total, self.done, self._found = total, 0.0, 0.0
+        self.began = self._since = self._now = time.monotonic()
+        self._show = show
+
+    def advance(
+        self,
+        amount: float = 1,
+        message: str = "",
+        rows: Sequence[str] = (),
+        *,
+        found: bool = False,
+    ) -> None:
+        """Add an amount that was done, or that an earlier run did, and show it."""
+        # Rounded: parts of a piece must add up to a whole one.
+        self.done = round(self.done + amount, 6)
+        self._now = time.monotonic()
+        if found:
+            self._found, self._since = self.done, self._now
+        self._show(self, message, rows)
+
+    def times(self) -> str:
+        """Write the time taken, and the time left according to the work done here."""
+        gone = duration(time.monotonic() - self.began)
+        here, left = self.done - self._found, self.total - self.done
+        if not here or left <= 0:
+            return gone
+        return f"{gone}, about {duration((self._now - self._since) / here * left)} left"
 
 
 class _Times(ProgressColumn):
@@ -98,9 +139,7 @@ class _Times(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        left = task.time_remaining
-        more = "" if left is None else f", about {duration(left)} left"
-        return Text(f"{duration(task.elapsed or 0)}{more}")
+        return Text(task.fields["work"].times())
 
 
 class _Rows(Progress):
@@ -115,74 +154,23 @@ class _Rows(Progress):
         )
 
 
-class _LiveBar:
-    """A few lines that are redrawn."""
-
-    def __init__(self, progress: _Rows, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=total)
-        self._done = 0.0
-        # A first sample, so that one piece is enough to estimate the speed.
-        progress.advance(self._task, 0)
-
-    def advance(
-        self,
-        amount: float = 1,
-        message: str = "",
-        rows: Sequence[str] = (),
-        *,
-        found: bool = False,
-    ) -> None:
-        # Rounded: parts of a piece must add up to a whole one.
-        self._done = round(self._done + amount, 6)
-        self._progress.rows = rows
-        if found:
-            # Start the estimate of the speed again.
-            done: Any = self._done  # Rich's annotation says int
-            self._progress.reset(self._task, completed=done)
-            self._progress.advance(self._task, 0)
-        self._progress.update(self._task, completed=self._done, description=message)
-
-
 class _PlainLines:
     """Lines for the first and last pieces of work, and ever fewer between."""
 
-    def __init__(self, total: int, unit: str, console: Console) -> None:
-        self._total = total
-        self._unit = unit
-        self._stream = console.file
-        self._done = self._found = 0.0
-        self._began = time.monotonic()
+    def __init__(self, unit: str, stream: IO[str]) -> None:
+        self._unit, self._stream = unit, stream
         self._last_line = -math.inf
 
-    def advance(
-        self,
-        amount: float = 1,
-        message: str = "",
-        rows: Sequence[str] = (),
-        *,
-        found: bool = False,
-    ) -> None:
-        self._done = round(self._done + amount, 6)
-        if found:
-            self._found += amount
-        now = time.monotonic()
-        gone = now - self._began
-        if self._done < self._total and now - self._last_line < max(5.0, 0.1 * gone):
+    def __call__(self, work: Reporter, message: str, rows: Sequence[str]) -> None:
+        gone = time.monotonic() - work.began
+        if work.done < work.total and gone < self._last_line + max(5.0, 0.1 * gone):
             return
-        self._last_line = now
+        self._last_line = gone
         message = "; ".join([*filter(None, [message]), *rows])
-        line = f"{int(self._done)}/{self._total} {self._unit}, {duration(gone)}"
-        here, left = self._done - self._found, self._total - self._done
-        if here and left > 0:
-            line += f", about {duration(gone / here * left)} left"
+        line = f"{int(work.done)}/{work.total} {self._unit}, {work.times()}"
         # Not console.print, which wraps at a terminal's width even without a terminal.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
-
-
-Reporter: TypeAlias = _LiveBar | _PlainLines
-"""Shows how far some work is; work that was `found` done took no time."""
 
 
 class TrainingProgress:
@@ -211,7 +199,7 @@ class TrainingProgress:
             shown = reporter(total, "steps", self._console)
             self._reporter = self._open.enter_context(shown)
             self._pending = event.batches_done
-            self._message = ""
+            self._message, self._shown = "", -math.inf
             self._text, self._evaluated = event.text, event.evaluated
             if event.batches_done:
                 self._flush(found=True)
@@ -219,9 +207,10 @@ class TrainingProgress:
             return
         elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
-            # A bar that is redrawn ten times a second needs no update at every step.
-            if self._pending == 16:
-                self._flush()
+            # The first step compiles. A bar needs no update at every step.
+            if (now := time.monotonic()) > self._shown + 0.1:
+                self._flush(found=self._shown < 0)
+                self._shown = now
         elif isinstance(event, EpochEnded) and event.record.epoch:
             self._message = _described(event.record, self._text, self._evaluated)
             self._flush()
