@@ -298,17 +298,16 @@ def _begin(kind: str, output: Path | None) -> None:
             content = content.replace("FILE", path.name)
         with path.open("x", encoding="utf-8") as file:
             file.write(content)
+        written = [str(path)]
         for name, template in BESIDE.get(kind, {}).items():
-            beside = path.with_name(name)
-            if not beside.exists():
-                content = templates.joinpath(template).read_text("utf-8")
-                beside.write_text(content, encoding="utf-8")
+            if not (beside := path.with_name(name)).exists():
+                beside.write_bytes(templates.joinpath(template).read_bytes())
+                written.append(str(beside))
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
     command = STARTS[kind].format(file=path)
-    typer.echo(
-        f"{path} is written. Insert your optimizer where it says so, then:\n  {command}"
-    )
+    typer.echo(f"Written: {', '.join(written)}. Put your optimizer where it says so, then:")
+    typer.echo(f"  {command}")
 
 
 @contextmanager

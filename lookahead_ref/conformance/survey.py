@@ -64,7 +64,7 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Enter a run; a survey shows the newest version, with a history of all."""
+    """Enter a run; a survey shows the newest version and vectors, with a history of all."""
     those = {each["name"]: each for each in before.get("implementations", ())}
     old = those.get(now["name"], {})
     entry = {name: now[name] for name in _REMEMBERED}
@@ -72,9 +72,9 @@ def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
     same = (now["version"], now["vectors"])
     older = [e for e in old.get("history", []) if (e["version"], e["vectors"]) != same]
     history = [entry, *older]
-    if "package" in now:  # revisions have no order
-        history.sort(key=lambda e: _age(e["version"]), reverse=True)
-    row = now if history[0]["version"] == now["version"] else old
+    ages = "package" in now  # revisions have no order
+    history.sort(key=lambda e: (ages and _age(e["version"]), e["vectors"]), reverse=True)
+    row = now if history[0] is entry else old
     those[now["name"]] = {**row, "history": history}
     return {
         "format": _FORMAT.name,

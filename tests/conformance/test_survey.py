@@ -84,10 +84,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "nested_lookahead": ("wrong", {*AT_STEP_1, "interpolated-slots-aliased", *STALE}),
     "optax": ("but", {"reset-restarts-schedule"}),
     "over9000": ("wrong", {"phi-at-first-sync"}),
-    "paddlepaddle": (
-        "wrong",
-        {"phi-after-first-step", *INNER_ALONE, *SINGLE},
-    ),
+    "paddlepaddle": ("wrong", {"phi-after-first-step", *INNER_ALONE, *SINGLE}),
     "pylocron": ("but", {"schedule-frozen"}),
     "pytorch_optimizer": ("but", BY_NAME),
     "pytorch_ranger": ("but", SINGLE),
@@ -144,9 +141,7 @@ def test_the_page_has_a_section_for_every_implementation() -> None:
     assert sorted(sections) == sorted(each["name"] for each in survey()["implementations"])
 
 
-def test_the_page_says_in_plain_words_what_is_wrong(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     words = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
     those = {each["name"]: each for each in survey()["implementations"]}
     said = "loses the slow weights in a checkpoint; and "
@@ -186,7 +181,7 @@ def test_a_verdict_asks_what_the_paper_says(found: dict[str, Any], expected: str
     assert verdict(found) == expected
 
 
-def run(version: str, verdict: str = "wrong", **more: str) -> dict[str, Any]:
+def run(version: str, verdict: str = "wrong", **more: Any) -> dict[str, Any]:
     return {**found_with(), "name": "mine", "package": "mine", "version": version,
             "date": "", "vectors": 2, "verdict": verdict, **more}  # fmt: skip
 
@@ -218,6 +213,11 @@ def test_of_revisions_which_have_no_order_the_last_run_is_shown() -> None:
     (row,) = entered(entered({}, first), last)["implementations"]
     assert row["version"] == "08b"
     assert [each["version"] for each in row["history"]] == ["08b", "fa9"]
+
+
+def test_a_run_of_older_vectors_does_not_hide_one_of_newer() -> None:
+    (row,) = entered(entered({}, run("1", vectors=3)), run("1"))["implementations"]
+    assert [each["vectors"] for each in (row, *row["history"])] == [3, 3, 2]
 
 
 def test_surveys_that_end_together_all_enter_one_file(tmp_path: Path) -> None:
@@ -311,9 +311,8 @@ def test_a_report_is_short_and_shows_what_it_says(name: str) -> None:
     imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
     if not all(find_spec(each) for each in imported):
         pytest.skip(f"needs {', '.join(sorted(imported))}")
-    if name.startswith("authors") and "michaelrzhang" not in os.environ.get(
-        "PYTHONPATH", ""
-    ):
+    clones = os.environ.get("PYTHONPATH", "")
+    if name.startswith("authors") and "michaelrzhang" not in clones:
         pytest.skip("needs a clone of michaelrzhang/lookahead on PYTHONPATH")
     command = [sys.executable, "-c", ALONE, str(UPSTREAM / name)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=UPSTREAM)
