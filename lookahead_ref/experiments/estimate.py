@@ -114,10 +114,8 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
     place = Placement(load_backend(settings.backend))
     job = (model, data, run.optimizer, settings.seed, run.batch_size, place)
     state = TrainingState.begun(*job)
-    gradient, batches = (
-        gradients(model, state, run.batch_size, settings.accumulate),
-        state.stream.epoch(),
-    )
+    gradient = gradients(model, state, run.batch_size, settings.accumulate)
+    batches = state.stream.epoch()
 
     def steps(most: int) -> int:
         began, done = time.perf_counter(), 0

@@ -79,7 +79,9 @@ def _language_model(make: Callable[..., Model]) -> Callable[..., Model]:
 def _resnet(build: Callable[..., ResNet]) -> ModelKind:
     def make_one(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
         if data.image_shape is None:
-            raise ValueError(f"a resnet takes pictures, and {data.name} has none")
+            raise ValueError(
+                f"a resnet takes data with an image_shape, {data.name} has none"
+            )
         return replace(build(data.image_shape, data.classes, backend=backend), **options)
 
     examples = {"statistics_examples": _STATISTICS_EXAMPLES}

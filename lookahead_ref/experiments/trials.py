@@ -222,19 +222,13 @@ class Plan:
 
     def trials(self) -> list[tuple[Arm, Trial]]:
         """Return the trials, ordered by arm and then by seed."""
-        each = [
-            (
-                arm,
-                replace(arm.settings, backend=backend(arm.settings)),
-                digests(arm.settings),
-            )
-            for arm in self.arms
-        ]
-        return [
-            (arm, Trial(self.measure, replace(settings, seed=seed), files))
-            for arm, settings, files in each
-            for seed in self.seeds
-        ]
+        found = []
+        for arm in self.arms:
+            settings = replace(arm.settings, backend=backend(arm.settings))
+            files = digests(settings)
+            each = (replace(settings, seed=seed) for seed in self.seeds)
+            found += [(arm, Trial(self.measure, one, files)) for one in each]
+        return found
 
 
 @dataclass(frozen=True)
@@ -372,7 +366,7 @@ class _Watch:
         self._folder, self._trials, self._results = folder, trials, results
         self._progress = progress
         self._began = time.time()
-        self._shown = 0.0
+        self._shown, self._moved = 0.0, False
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -391,7 +385,8 @@ class _Watch:
                 # A continued run may have to repeat a few steps.
                 more = max(0.0, done - self._shown)
                 self._shown += more
-                self._progress.advance(more, message, rows, found=found)
+                self._moved |= more > 0 and not found
+                self._progress.advance(more, message, rows, found=not self._moved)
 
     def _watch(self) -> None:
         while not self._ended.wait(1.0):

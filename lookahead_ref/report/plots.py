@@ -288,7 +288,9 @@ def heat_map(
     shown = table if higher else -table
     image = axes.imshow(shown, cmap=_better(theme), aspect="auto")
     for (row, column), value in np.ndenumerate(table):
-        strong = np.isfinite(value) and image.norm(shown[row, column]) > 0.5
+        # Where the ground has the same contrast with both inks.
+        even = 0.85 if theme == "light" else 0.45
+        strong = np.isfinite(value) and image.norm(shown[row, column]) > even
         text = f"{value:.4g}" if np.isfinite(value) else "×"
         ink = (PAPER if strong else INK)[theme]
         axes.text(column, row, text, ha="center", va="center", fontsize=10, color=ink)
@@ -335,11 +337,12 @@ def parallel_lines(
         axes.plot(range(len(heights) + 1), [*heights, share], color=color, linewidth=1.8)
     for number, column in enumerate(columns):
         axes.axvline(number, color=GHOST[theme], zorder=0)
-        for at, value in enumerate(column):
-            height = at / max(1, len(column) - 1)
-            axes.text(
-                *(number, height + 0.04, f" {_word(value)}"), fontsize=9, color=INK[theme]
-            )
+        for place, value in enumerate(column):
+            height = place / max(1, len(column) - 1)
+            # On a ground of its own, as lines pass below it.
+            ground = {"facecolor": PAPER[theme], "edgecolor": "none", "pad": 0.5}
+            at = (number + 0.02, height + 0.04, _word(value))
+            axes.text(*at, fontsize=9, color=INK[theme], bbox=ground)
     for value, height in ((low, 0.0), (high, 1.0)):
         axes.text(len(columns), height, f" {value:.4g}", fontsize=9, color=INK[theme])
     axes.set_xticks(range(len(columns) + 1), [*names, title])

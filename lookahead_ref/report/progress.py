@@ -3,10 +3,10 @@
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -45,8 +45,8 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     ------
     Reporter
         Call ``advance(amount, message, rows)`` after each piece of work or part of one;
-        the rows say what is running. Call it first with ``found=True`` for what an earlier
-        run has already done.
+        the rows say what is running. Call it with ``found=True`` for what an earlier
+        run has already done, and while nothing is done yet: only the time after it counts.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     3/3 runs, 0.0 s: Adam, seed 0
     """
     if not redraws(console):
-        yield Reporter(_PlainLines(total, unit, console))
+        yield Reporter(total, _PlainLines(unit, console.file))
         return
     bar = _Rows(
         BarColumn(bar_width=24),
@@ -73,14 +73,56 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
             table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
         ),
         console=console,
-        # A piece may take hours, so the time left follows from all pieces done.
-        speed_estimate_period=math.inf,
         # Other output goes above the bar, unless it goes to a file.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=sys.stderr.isatty(),
     )
+
+    def show(work: Reporter, message: str, rows: Sequence[str]) -> None:
+        bar.rows = rows
+        done: Any = work.done  # Rich's annotation says int
+        bar.update(task, completed=done, description=message)
+
+    work = Reporter(total, show)
+    task = bar.add_task("", total=total, work=work)
     with bar:
-        yield Reporter(_LiveBar(bar, total))
+        yield work
+
+
+class Reporter:
+    """Shows how far some work is, from any thread; what was `found` took no time."""
+
+    def __init__(
+        self, total: int, show: Callable[["Reporter", str, Sequence[str]], None]
+    ) -> None:
+        self.total, self.done, self._found = total, 0.0, 0.0
+        self.began = self._since = self._now = time.monotonic()
+        self._show, self._turn = show, Lock()
+
+    def advance(
+        self,
+        amount: float = 1,
+        message: str = "",
+        rows: Sequence[str] = (),
+        *,
+        found: bool = False,
+    ) -> None:
+        """Add an amount that was done, or that an earlier run did, and show it."""
+        with self._turn:
+            # Rounded: parts of a piece must add up to a whole one.
+            self.done = round(self.done + amount, 6)
+            self._now = time.monotonic()
+            if found:
+                self._found, self._since = self.done, self._now
+            self._show(self, message, rows)
+
+    def times(self) -> str:
+        """Write the time taken, and the time left according to the work done here."""
+        gone = duration(time.monotonic() - self.began)
+        here, left = self.done - self._found, self.total - self.done
+        if not here or left <= 0:
+            return gone
+        return f"{gone}, about {duration((self._now - self._since) / here * left)} left"
 
 
 class _Times(ProgressColumn):
@@ -89,9 +131,7 @@ class _Times(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        left = task.time_remaining
-        more = "" if left is None else f", about {duration(left)} left"
-        return Text(f"{duration(task.elapsed or 0)}{more}")
+        return Text(task.fields["work"].times())
 
 
 class _Rows(Progress):
@@ -106,71 +146,20 @@ class _Rows(Progress):
         )
 
 
-class _LiveBar:
-    """A few lines that are redrawn."""
-
-    def __init__(self, progress: _Rows, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=total)
-        # A first sample, so that one piece is enough to estimate the speed.
-        progress.advance(self._task, 0)
-
-    def show(self, done: float, message: str, rows: Sequence[str], *, found: bool) -> None:
-        self._progress.rows = rows
-        if found:
-            # Start the estimate of the speed again.
-            completed: Any = done  # Rich's annotation says int
-            self._progress.reset(self._task, completed=completed)
-            self._progress.advance(self._task, 0)
-        self._progress.update(self._task, completed=done, description=message)
-
-
 class _PlainLines:
     """Lines for the first and last pieces of work, and ever fewer between."""
 
-    def __init__(self, total: int, unit: str, console: Console) -> None:
-        self._total, self._unit = total, unit
-        self._stream = console.file
-        self._found = 0.0
-        self._began = time.monotonic()
+    def __init__(self, unit: str, stream: IO[str]) -> None:
+        self._unit, self._stream = unit, stream
         self._last_line = -math.inf
 
-    def show(self, done: float, message: str, rows: Sequence[str], *, found: bool) -> None:
-        if found:
-            self._found = done
-        now = time.monotonic()
-        gone = now - self._began
-        if done < self._total and now - self._last_line < max(5.0, 0.1 * gone):
+    def __call__(self, work: Reporter, message: str, rows: Sequence[str]) -> None:
+        gone = time.monotonic() - work.began
+        if work.done < work.total and gone < self._last_line + max(5.0, 0.1 * gone):
             return
-        self._last_line = now
+        self._last_line = gone
         message = "; ".join([*filter(None, [message]), *rows])
-        line = f"{int(done)}/{self._total} {self._unit}, {duration(gone)}"
-        here, left = done - self._found, self._total - done
-        if here and left > 0:
-            line += f", about {duration(gone / here * left)} left"
+        line = f"{int(work.done)}/{work.total} {self._unit}, {work.times()}"
         # Not console.print, which wraps at a terminal's width even without a terminal.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
-
-
-class Reporter:
-    """Counts the work done, from any thread, and shows it."""
-
-    def __init__(self, display: _LiveBar | _PlainLines) -> None:
-        self._display = display
-        self._done = 0.0
-        self._turn = Lock()
-
-    def advance(
-        self,
-        amount: float = 1,
-        message: str = "",
-        rows: Sequence[str] = (),
-        *,
-        found: bool = False,
-    ) -> None:
-        """Show that more is done; what was `found` done took no time."""
-        with self._turn:
-            # Rounded: parts of a piece must add up to a whole one.
-            self._done = round(self._done + amount, 6)
-            self._display.show(self._done, message, rows, found=found)

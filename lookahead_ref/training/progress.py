@@ -1,6 +1,7 @@
 """Shows a training run's progress."""
 
 import math
+import time
 from contextlib import ExitStack
 from typing import Self
 
@@ -45,7 +46,7 @@ class TrainingProgress:
             shown = reporter(total, "steps", self._console)
             self._reporter = self._open.enter_context(shown)
             self._pending = event.batches_done
-            self._message = ""
+            self._message, self._shown = "", -math.inf
             self._text, self._evaluated = event.text, event.evaluated
             if event.batches_done:
                 self._flush(found=True)
@@ -53,9 +54,10 @@ class TrainingProgress:
             return
         elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
-            # A bar that is redrawn ten times a second needs no update at every step.
-            if self._pending == 16:
-                self._flush()
+            # The first step compiles. A bar needs no update at every step.
+            if (now := time.monotonic()) > self._shown + 0.1:
+                self._flush(found=self._shown < 0)
+                self._shown = now
         elif isinstance(event, EpochEnded) and event.record.epoch:
             self._message = _described(event.record, self._text, self._evaluated)
             self._flush()

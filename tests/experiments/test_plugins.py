@@ -18,6 +18,7 @@ from support import assert_same_bits
 WRONG = """
 from dataclasses import dataclass
 import sys
+from types import SimpleNamespace
 import numpy as np
 import lookahead_ref as la
 from mine import Signed, Small, halves
@@ -80,10 +81,16 @@ class Forgets(Carrying):
             self.inner.loss(params, batch), {"seen": carried["seen"] + 0.5}
         )
 
+pairs = SimpleNamespace(
+    init=lambda seed: {"x": np.zeros(())},
+    loss=lambda params, batch: params["x"] ** 2,
+    evaluate=lambda params, tokens: SimpleNamespace(loss=1 / len(tokens[1:]), accuracy=0),
+)
+
 class Second(Small):
+    calls = 0
     def __init__(self, data):
         super().__init__(data)
-        self.calls = 0
         self.loss = self.failing
 
     def failing(self, params, batch):
@@ -116,8 +123,7 @@ def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     assert [arm["title"] for arm in found["arms"]] == ["Signed", "Lookahead (Signed)"]
     assert found["learning_rates"] == {"mine.py:Signed": 0.25}
     assert found["setting"]["Model"] == "<mine.Small object>"
-    message = "halves, 60 for training, 60 for validation"
-    assert found["setting"]["Data"] == message
+    assert found["setting"]["Data"] == "halves, 60 for training, 60 for validation"
     report = (folder / "out" / "report.html").read_text()
     assert "halves: Lookahead and others" in report
     assert "No learning rate was given for mine.py:Signed: its own default" in report
@@ -147,12 +153,8 @@ def test_each_optimizer_is_compared_alone_and_inside_lookahead() -> None:
 
 def test_an_optimizer_named_like_another_is_named_with_its_file() -> None:
     found = compare.methods(CompareSettings(optimizers=("adam", "mine.py:Adam")))
-    assert [method.title for method in found] == [
-        "Adam",
-        "mine.py:Adam",
-        "Lookahead (Adam)",
-        "lookahead-mine.py:Adam",
-    ]
+    titles = ["Adam", "mine.py:Adam", "Lookahead (Adam)", "lookahead-mine.py:Adam"]
+    assert [method.title for method in found] == titles
 
 
 @pytest.mark.parametrize(
@@ -268,10 +270,7 @@ def test_a_folder_alone_does_not_decide_which_code_is_run(folder: Path) -> None:
     for given, message in [
         ("", "must be given with --data mine.py:halves --model mine.py:Small --optimizer"),
         (own.partition("--data")[0], "must be given with --data mine.py:halves, because"),
-        (
-            own.replace("mine.py:halves", "wrong.py:halves"),
-            "data with resume must be",
-        ),
+        (own.replace("mine.py:halves", "wrong.py:halves"), "data with resume must be"),
         (f"{own} --batch-size 2", "resume cannot be given with --batch-size"),
     ]:
         refused(called(f"train --resume run {given}"), message)
@@ -342,10 +341,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("compare --learning-rate 1 --learning-rate 2", "learning_rate must be given once"),
         ("compare --model mine.py:Small", "learning_rate must be given for optimizer sgd"),
         ("compare --data pydoc", "must be given labelled examples"),
-        (
-            "train --optimizer sgd --hyperparameter a=1",
-            "hyperparameter a is for optimizers",
-        ),
+        ("train --optimizer sgd --hyperparameter a=1", "hyperparameter a is for optimizer"),
         ("train --hyperparameter a", "hyperparameter must be NAME=VALUE, got 'a'"),
         ("train --hyperparameter a=1 --hyperparameter a=2", "a must be given once"),
         ("train --optimizer mine.py:Signed --hyperparameter a=1", "unexpected keyword"),
@@ -364,6 +360,10 @@ def test_errors_are_reported_in_one_line_before_a_run(
     before = set(folder.iterdir())
     refused(called(arguments), message)
     assert {path for path in folder.iterdir() if path.name != "__pycache__"} == before
+
+
+def test_a_model_of_a_text_may_count_its_pairs_of_tokens(folder: Path) -> None:
+    succeeded("train --model wrong.py:pairs --data pydoc --learning-rate 1 --dry-run")
 
 
 def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> None:

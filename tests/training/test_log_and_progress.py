@@ -86,17 +86,19 @@ def test_plain_lines_are_few_and_estimate_the_time_left_from_the_work_done(
     ]
 
 
-def test_the_bar_shows_the_time_left_after_one_long_piece() -> None:
+def test_the_bar_shows_the_time_left_after_one_long_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 0.0
     console, stream = terminal(True)
-    console.get_time = lambda: now
+    monkeypatch.setattr("time.monotonic", lambda: now)
     with reporter(11, "runs", console) as progress:
-        progress.advance(6, "found", found=True)
-        now = 100.0
-        progress.advance(message="seven")
-        now = 200.0
-        progress.advance(message="eight")
-    assert "5 min left" in stream.getvalue()
+        now = 900.0  # as after a first evaluation
+        progress.advance(6, found=True)
+        for _ in range(2):
+            now += 100.0
+            progress.advance()
+    assert "18 min, about 5 min left" in stream.getvalue()
 
 
 def test_a_run_shows_its_epochs() -> None:

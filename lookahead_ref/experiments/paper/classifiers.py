@@ -2,11 +2,9 @@
 
 The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides
 the learning rate by five after epochs 60, 120 and 160. Its slides name neither learning
-rates nor weight decay; those of the full setting here are from a public re-implementation,
-Connah-rs/lookahead on GitHub (``CIFAR/main.py``): 0.05 and 0.001 for SGD with momentum 0.9,
-0.0003 and 1 (decoupled) for Adam. It has 0.1 for Lookahead and 0.3 for Polyak averaging;
-here both have SGD's rate. Lookahead wraps the optimizer of the line above it, with k = 5
-and the alpha of the best cell of Table 5.
+rates nor weight decay; those of the full setting here are from ``CIFAR/main.py`` of a
+public re-implementation. Lookahead wraps the optimizer of the line above it, with k = 5 and
+the alpha of the best cell of Table 5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -115,6 +113,14 @@ _MEASURED = {
     "ptb": "the validation text that comes with the data",
 }
 
+_FOUND = {
+    "small": "the best of a grid on seeds 1000 to 1009",
+    "middle": "the best of a grid after an epoch of CIFAR-10",
+    "full": "as in a public re-implementation, Connah-rs/lookahead, which has others for "
+    "Lookahead, 0.1, and for Polyak averaging, 0.3, both without momentum",
+}
+"""Where the learning rates are from, by size."""
+
 
 def named(value: str) -> str:
     """Return a readable name of a model or data set, without its path."""
@@ -175,28 +181,23 @@ def plan(
     paper: Mapping[str, str],
     *differs: str,
     seeds: tuple[int, int] = (3, 10),
-    **more: Any,
+    found: str = "",
+    **options: Any,
 ) -> Plan:
-    """Plan the runs; `seeds` are the default numbers of runs, in full and small."""
+    """Plan the runs; `seeds` are the numbers in full and small, `found` is as `_FOUND`."""
     count = request.seeds or seeds[request.size == "small"]
-    if request.learning_rate is not None:
-        found = "given on the command line"
-    elif request.full:
-        found = "that of a public re-implementation, Connah-rs/lookahead, for all with SGD"
-    elif request.middle:
-        found = "the best of a grid after an epoch of CIFAR-10, for all with SGD"
-    else:
-        found = "the best of a grid on seeds 1000 to 1009, for all with SGD"
-    setting = shown(
-        settings,
-        arms,
-        count,
-        f"{settings.learning_rate:g}, {found}",
-        {"Weight decay": f"{settings.weight_decay:g}"},
-    )
+    usual = found or _FOUND[request.size]
+    given = "given on the command line" if request.learning_rate is not None else usual
+    rate, decay = f"{settings.learning_rate:g} for all with SGD, {given}", ""
+    for adam in (arm.settings for arm in arms if arm.settings.optimizer == "adam"):
+        rate += f"; {adam.learning_rate:g} for Adam, {usual}"
+        if adam.weight_decay != settings.weight_decay:
+            decay = f"; {adam.weight_decay:g} for Adam, {adam.weight_decay_kind}"
+    more = {"Weight decay": f"{settings.weight_decay:g}{decay}"}
+    setting = shown(settings, arms, count, rate, more)
     sentences = differing(setting, {**_STATED, **paper})
     notes = {DIFFERS: (*sentences, *differs)}
-    return Plan(tuple(arms), range(count), setting, notes, **more)
+    return Plan(tuple(arms), range(count), setting, notes, **options)
 
 
 def last_steps(

@@ -109,6 +109,7 @@ def _mapped(walk: Walk, steps: int, k: int) -> dict[str, Any]:
         "accuracy": surface,
         "off_plane": max(plane.distance(point) for point in [*theta, *phi]) / extent,
         "k": k,
+        "seconds": walk.seconds,
         "error": None,
     }
 

@@ -53,14 +53,12 @@ def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict
                     "phi": slow,
                 }
             )
-    return {"visits": visits, "error": None}
+        return {"visits": visits, "seconds": walk.seconds, "error": None}
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    runs, of = (
-        [run["visits"] for run in outcomes[0].runs],
-        outcomes[0].arm.settings.evaluated,
-    )
+    runs = [run["visits"] for run in outcomes[0].runs]
+    of = outcomes[0].arm.settings.evaluated
     within = [100 * _mean(_drops(visits)) for visits in runs]
     back = [
         100 * _mean([v["phi"] - v["theta"] for v in visits if v["synchronized"]])

@@ -6,6 +6,7 @@ that step too. All else is as in `train`: checkpoints, and the same initial weig
 and noise for the same seed.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,12 @@ class Walk:
         lines = text[: text.rfind("\n") + 1]
         write_atomically(self._file, lines)
         self._measured = deque(map(float, lines.split()))
+        self._began = time.perf_counter() - self._state.seconds
+
+    @property
+    def seconds(self) -> float:
+        """The time taken, also before the walk was continued."""
+        return time.perf_counter() - self._began
 
     @property
     def steps_per_epoch(self) -> int:
@@ -143,6 +150,7 @@ class Walk:
     def _pause(self) -> None:
         state, kept = self._state, self._checkpoints
         if kept.stopping() or kept.due(state.step):
+            state.seconds = self.seconds
             kept.save(state.step, state.on_host())
         if kept.stopping():
             raise StoppedError(state.step)
