@@ -1,4 +1,4 @@
-"""What the theory is checked against: rational arithmetic and the library's optimizers."""
+"""Rational arithmetic and the library's optimizers, to check the theory against."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction

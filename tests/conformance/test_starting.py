@@ -1,4 +1,4 @@
-"""Files to begin with work as they are written, and explanations are in plain words."""
+"""First adapters work as written, and explanations are in plain words."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Ranks of MPI where neither MPI nor a GPU is: threads, and strict stand-ins for arrays."""
+"""MPI ranks without MPI or a GPU: threads, and strict stand-ins for arrays."""
 
 import importlib
 import threading

@@ -164,7 +164,7 @@ def test_callbacks_receive_a_fault_in_any_worker() -> None:
     assert events[-1].error == str(fault.value)
 
 
-def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
+def test_a_run_ends_with_the_same_bits_from_every_saved_state() -> None:
     whole = trained()
     states: Any = Keeping()
     states.interruptible = None  # workers stop where they meet
@@ -205,11 +205,6 @@ class Unshared:
 def test_invalid_runs_of_workers_are_refused(count: int, more: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         trained(count, **more)
-
-
-def test_only_a_lookahead_has_a_step_to_share() -> None:
-    with pytest.raises(TypeError, match="workers must each have a Lookahead"):
-        train(Normalised(), clouds(), la.Adam(), **RUN, workers=2)
 
 
 # On the command line.
