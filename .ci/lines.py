@@ -1,8 +1,9 @@
 """Count the lines of the project by package, and find docstrings that nobody reads.
 
 ``python .ci/lines.py`` prints the table. It fails where the library or the tests have grown
-past their limit, or where a docstring of more than two lines stands on something that no
-reference page shows. Only files that git tracks count.
+past their limit, where a docstring of more than two lines stands on something that no
+reference page shows, or where a class has the name of another class or of a type. Only
+files that git tracks count.
 """
 
 import ast
@@ -10,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,8 @@ PORTED = ("optimizers/lookahead", "optimizers/base", "optimizers/inner", "trees"
 """What a porter reads."""
 EXCEPTIONS: dict[str, str] = {}
 """``file:name`` of private docstrings that are longer, each with its reason."""
+SHARED_NAMES = {"Rule": "of an optimizer, and its arithmetic in a simulation of the oracle"}
+"""Names of a class that are those of a type too, each with its reason."""
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -88,6 +91,30 @@ def count(path: Path, public: set[str]) -> tuple[tuple[int, int, int], list[str]
     return (len(rows) - len(lines) - blank, len(lines), blank), findings
 
 
+def types(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Yield the name of each class and alias of a type, and whether it is a class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name, True
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign | ast.Assign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            name = target.id if isinstance(target, ast.Name) else ""
+            if name.strip("_")[:1].isupper() and not name.isupper():
+                yield name, False
+
+
+def same_names(paths: Iterable[Path]) -> Iterator[str]:
+    """Say which classes have the name of another class or type of the library."""
+    found: defaultdict[str, list[tuple[Path, bool]]] = defaultdict(list)
+    for path in paths:
+        for name, is_class in types(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            found[name].append((path, is_class))
+    for name, places in found.items():
+        if len(places) > 1 and any(x for _, x in places) and name not in SHARED_NAMES:
+            yield f"{name} is a class, and more: {', '.join(str(x) for x, _ in places)}"
+
+
 def main() -> int:
     public = shown()
     totals: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
@@ -106,6 +133,8 @@ def main() -> int:
         for name in names:
             for column, number in enumerate((1, *counted)):
                 totals[name][column] += number
+    library = [path for path in tracked() if path.parts[0] in ("lookahead_ref", "backends")]
+    findings += same_names(library)
     print(f"{'package':32}{'files':>7}{'lines':>8}{'code':>8}{'docstring':>11}{'blank':>7}")
     for name, (files, *counted) in sorted(totals.items()):
         code, docstring, blank = counted

@@ -6,12 +6,15 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from numbers import Real
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj
 
 Schedule: TypeAlias = Callable[[int], float]
 """A function from a clock (a count that starts at 0) to a value."""
+
+InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
+"""What a synchronization does to the inner optimizer's state."""
 
 
 class Range(NamedTuple):

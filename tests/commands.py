@@ -1,4 +1,4 @@
-"""Commands of lookahead-ref in this process, and what jobs are done with."""
+"""Runs commands of lookahead-ref and jobs in this process."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What every executor of update rules must do, wherever its arrays are, and with which."""
+"""Statements about every executor of update rules, on any device."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial

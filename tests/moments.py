@@ -1,4 +1,4 @@
-"""What the theory is checked against: rational arithmetic and the library's optimizers."""
+"""Rational arithmetic and the library's optimizers, to check the theory against."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 import lookahead_ref as la
 from lookahead_ref.theory import noisy_quadratic
-from lookahead_ref.theory.cycles import InnerState, Kind
+from lookahead_ref.theory.cycles import InnerStateKind, Kind
 
 KINDS: tuple[Kind, ...] = ("heavy-ball", "nesterov")
-STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
+STATES: tuple[InnerStateKind, ...] = ("maintain", "reset", "interpolate")
 
 # Moments of Lookahead in rational numbers, from the definition: no formula of the
 # library's. The state is (phi, anchor, theta, u): slow weights, the velocity after the last

@@ -1,4 +1,4 @@
-"""The code of a user, whose file no test can import: an optimizer, a model and data."""
+"""A user's code, in a file that no test imports: an optimizer, a model and data."""
 
 OWN = """
 from dataclasses import dataclass

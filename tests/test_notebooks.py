@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and are kept without what they put out."""
+"""The notebooks run from top to bottom, and are kept without outputs."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What the tests may find where they are run, and must neither wait for nor fail by."""
+"""Ignored signals, no home and no compiler neither fail the tests nor make them wait."""
 
 import os
 import signal

@@ -84,7 +84,7 @@ def test_params_must_not_be_empty(values: Any) -> None:
         trees.check_params(values)
 
 
-def test_the_list_of_the_leaves_keeps_none_of_them_when_it_is_gone() -> None:
+def test_a_dropped_list_of_leaves_keeps_no_array_in_memory() -> None:
     array = np.zeros(2)
     gone = weakref.ref(array)
     trees.flatten({"a": {"w": array}})

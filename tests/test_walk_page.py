@@ -96,7 +96,7 @@ def test_the_drawing_matches_this_library(dom: str) -> None:
             np.testing.assert_allclose(shown["slow"], phi, rtol=1e-9, atol=1e-12)
 
 
-def test_settings_out_of_range_are_brought_into_it(page: Path) -> None:
+def test_settings_out_of_range_are_clipped(page: Path) -> None:
     dom = opened(page, "k=99&alpha=-3&rate=x&kind=nowhere&noise=0.5&step=7")
     outputs = re.findall(r'<output for="(\w+)">([^<]*)</output>', dom)
     assert dict(outputs) == {

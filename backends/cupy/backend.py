@@ -34,7 +34,7 @@ _ALLOCATED = (
 DeviceArray: TypeAlias = Any
 """A CuPy array; CuPy has no types to check."""
 
-Launch: TypeAlias = Callable[[int, Any], None]
+Launcher: TypeAlias = Callable[[int, Any], None]
 """Runs a kernel: called with the number of blocks and the argument."""
 
 
@@ -65,7 +65,7 @@ class Cuda:
             ) from error
         self._functions: dict[tuple[str, int], Any] = {}
 
-    def launcher(self, text: str) -> Launch:
+    def launcher(self, text: str) -> Launcher:
         """Make a kernel ready for the current device."""
         device = cupy.cuda.Device()
         key = (text, device.id)

@@ -22,10 +22,10 @@ from itertools import cycle, pairwise
 from queue import SimpleQueue
 from typing import Any
 
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
+QueuedCall = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function and its arguments. It must not raise, as nobody would notice."""
 
-Queue = SimpleQueue[Call | None]
+Queue = SimpleQueue[QueuedCall | None]
 
 Work = Callable[..., None]
 """Does a part of a range, from start to stop, its first arguments."""
@@ -63,7 +63,7 @@ class Threads:
             self._started = os.getpid(), helpers
         return helpers
 
-    def start(self, calls: Sequence[Call]) -> None:
+    def start(self, calls: Sequence[QueuedCall]) -> None:
         """Have other threads call functions, if there are any, as not during shutdown."""
         with suppress(RuntimeError):
             self.helpers.start(calls)
@@ -135,7 +135,7 @@ class Helpers:
             # At the end of the process they are needed until the last moment.
             weakref.finalize(self, queue.put, None).atexit = False
 
-    def start(self, calls: Sequence[Call]) -> None:
+    def start(self, calls: Sequence[QueuedCall]) -> None:
         """Have other threads call functions, as soon as they are free."""
         if sys.is_finalizing():
             raise RuntimeError("no thread is left while Python shuts down")

@@ -1,4 +1,4 @@
-"""Convolutions of 3 by 3 by 16 products for each 2 by 2 results, instead of 36.
+"""Convolutions of 3 by 3 with 16 products for 2 by 2 results, instead of 36.
 
 It is S. Winograd's F(2 x 2, 3 x 3) as in A. Lavin and S. Gray, "Fast Algorithms for
 Convolutional Neural Networks", CVPR 2016. A tile of 2 by 2 results is ``A' [(G k G') * (B'

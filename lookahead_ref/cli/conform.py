@@ -2,7 +2,7 @@
 
 import json
 import re
-import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookahead_ref.cli.options import completing
+from lookahead_ref.cli.options import AsJson, completing
 from lookahead_ref.cli.profiles import PROFILES as USES
 from lookahead_ref.cli.profiles import judge
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
 from lookahead_ref.hyperparameters import option
-from lookahead_ref.system import redraws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,49 +43,9 @@ EXAMPLES = {
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
-STARTS = {
-    "pytorch": "lookahead-ref conform {file}:Adapter",
-    "optax": "lookahead-ref conform {file}:Adapter --level gpu",  # XLA flushes subnormals
-    "command": 'lookahead-ref conform --command "python {file}"',
-    "student": "lookahead-ref conform {file}:MyLookahead --explain",
-    # The ports of the porting guide.
-    "keras": "lookahead-ref conform {file}:Adapter --level gpu",
-    "jax": "lookahead-ref conform {file}:Adapter --level gpu",
-    "nnx": "lookahead-ref conform {file}:Adapter --level gpu",
-    "mlx": "lookahead-ref conform {file}:Adapter --level gpu",
-    "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
-    "partial_fit": "lookahead-ref conform {file}:Adapter",
-    # The programs in other languages.
-    "c": "cc -O2 -o lookahead {file} -lm\n  lookahead-ref conform --command ./lookahead",
-    "fortran": "gfortran -O2 -o lookahead {file}\n"
-    "  lookahead-ref conform --command ./lookahead",
-    "java": 'javac {file}\n  lookahead-ref conform --command "java Lookahead"',
-    "javascript": 'lookahead-ref conform --command "node {file}"',
-    "octave": 'lookahead-ref conform --command "octave-cli --quiet --norc {file}"',
-    "r": 'lookahead-ref conform --command "Rscript --vanilla {file}"',
-    "rust": "rustc -O --edition 2021 -o lookahead {file}\n"
-    "  lookahead-ref conform --command ./lookahead",
-}
-"""Kinds of first adapters: kind to the commands that run the suite on the file."""
-
-PROGRAMS = {
-    "c": "lookahead.c",
-    "fortran": "lookahead.f90",
-    "java": "Lookahead.java",
-    "javascript": "lookahead.js",
-    "octave": "lookahead.m",
-    "r": "lookahead.R",
-    "rust": "lookahead.rs",
-}
-"""The program in each language."""
-
-BESIDE = {
-    "nnx": {"deltas_jax.py": "jax.py.txt"},
-    "partial_fit": {"inner_rules.py": "inner_rules.py.txt"},
-    "c": {"json.h": "json.h"},
-    "rust": {"json.rs": "json.rs"},
-}
-"""The files that such a program imports: kind to file to template."""
+_TEMPLATES = files("lookahead_ref") / "conformance" / "templates"
+STARTS = tomllib.loads((_TEMPLATES / "starts.toml").read_text("utf-8"))
+"""Kinds of first adapters: their commands and files."""
 
 TITLES = {
     "wrapper": "Lookahead itself",
@@ -137,7 +96,7 @@ TargetName = Annotated[
     ),
 ]
 LEVELS = ("strict", "gpu")
-Level = Annotated[
+LevelName = Annotated[
     str,
     typer.Option(help="Tolerances: strict or gpu.", autocompletion=completing(LEVELS)),
 ]
@@ -175,14 +134,12 @@ def conform(
         ),
     ] = None,
     dtype: Dtype = None,
-    level: Level = "strict",
+    level: LevelName = "strict",
     expect: Annotated[Path | None, _option("A list of known failures.")] = None,
     write_expect: Annotated[
         Path | None, _option("Write such a list, of all that fails now.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, for a program to read.")
-    ] = False,
+    as_json: AsJson = False,
     html: Annotated[Path | None, _option("Write an HTML page.")] = None,
     junit: Annotated[Path | None, _option("Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, _option("Write Markdown.")] = None,
@@ -288,26 +245,25 @@ def conform(
 def _begin(kind: str, output: Path | None) -> None:
     """Write a first adapter, and print the next command."""
     try:
-        option("--init", kind, tuple(STARTS))
-        templates = files("lookahead_ref.conformance").joinpath("templates")
-        path = output or Path(PROGRAMS.get(kind, f"my_{kind}.py"))
-        template = PROGRAMS.get(kind, f"{kind}.py.txt")
-        content = templates.joinpath(template).read_text("utf-8")
-        if kind not in PROGRAMS:
+        start = STARTS[option("--init", kind, tuple(STARTS))]
+        program = start.get("file")
+        path = output or Path(program or f"my_{kind}.py")
+        content = (_TEMPLATES / (program or f"{kind}.py.txt")).read_text("utf-8")
+        if program is None:
             content = re.sub(r"(?<=conform )\w+(?=\.py:Adapter)", path.stem, content)
             content = content.replace("FILE", path.name)
         with path.open("x", encoding="utf-8") as file:
             file.write(content)
         written = [str(path)]
-        for name, template in BESIDE.get(kind, {}).items():
+        for name, template in start.get("beside", {}).items():
             if not (beside := path.with_name(name)).exists():
-                beside.write_bytes(templates.joinpath(template).read_bytes())
+                beside.write_bytes((_TEMPLATES / template).read_bytes())
                 written.append(str(beside))
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
-    command = STARTS[kind].format(file=path)
     typer.echo(f"Written: {', '.join(written)}. Put your optimizer where it says so, then:")
-    typer.echo(f"  {command}")
+    for command in start["commands"]:
+        typer.echo(f"  {command.format(file=path)}")
 
 
 @contextmanager
@@ -361,23 +317,17 @@ def _run(
     targets: "Mapping[Any, Target]", chosen: "Sequence[Case]", level: str
 ) -> "list[Result]":
     """Run cases on targets in parallel; each target takes some of the precisions."""
-    from rich.progress import Progress
-
     from lookahead_ref.conformance.running import run
-    from lookahead_ref.report.words import duration
+    from lookahead_ref.report.progress import reporter
 
     asked = [dtype for dtypes in targets for dtype in dtypes]
     total = sum(dtype in case.dtypes for case in chosen for dtype in asked)
     if not total:
         raise ValueError(f"--dtype must be one that the cases are for, got {asked[0]!r}")
-    began = time.monotonic()
-    to = console(stderr=True)
-    # Without a terminal a bar is noise.
     with (
-        Progress(console=to, transient=True, disable=not redraws(to)) as bar,
+        reporter(total, "checks", console(stderr=True)) as progress,
         ThreadPoolExecutor(len(targets)) as pool,
     ):
-        task = bar.add_task("conform", total=total)
         runs = [
             pool.submit(
                 run,
@@ -385,7 +335,7 @@ def _run(
                 chosen,
                 dtypes=dtypes,
                 level=level,
-                progress=lambda _: bar.update(task, advance=1),
+                progress=lambda result: progress.advance(message=result.case.id),
             )
             for dtypes, target in targets.items()
         ]
@@ -398,8 +348,6 @@ def _run(
             raise
     place = {each.id: number for number, each in enumerate(chosen)}
     results.sort(key=lambda result: (place[result.case.id], result.dtype))
-    took = duration(time.monotonic() - began)
-    to.print(f"{total} checks in {took}", highlight=False, style="dim")
     return results
 
 
@@ -466,7 +414,7 @@ def models(
     command: Harness = None,
     profile: Annotated[str | None, _option("model:mlp or model:lstm.")] = None,
     dtype: Dtype = None,
-    level: Level = "strict",
+    level: LevelName = "strict",
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
     with reported(), ExitStack() as stack:

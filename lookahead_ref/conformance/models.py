@@ -162,7 +162,7 @@ def _pick(label: str, count: int) -> int:
 
 # The models.
 
-Case: TypeAlias = Mapping[str, Any]
+CaseData: TypeAlias = Mapping[str, Any]
 Vector: TypeAlias = list[Number]
 Matrix: TypeAlias = list[Vector]
 
@@ -205,7 +205,7 @@ class LossAndGradients(NamedTuple):
     carried: dict[str, Vector]  # an LSTM's state; empty for a perceptron
 
 
-def run(case: Case, arithmetic: _Arithmetic | None = None) -> LossAndGradients:
+def run(case: CaseData, arithmetic: _Arithmetic | None = None) -> LossAndGradients:
     """Compute a case, by default in 50 digits."""
     model = perceptron if case["model"]["kind"] == "mlp" else lstm
     return model(case, Parameters(case, arithmetic or ModelExact()))
@@ -214,7 +214,7 @@ def run(case: Case, arithmetic: _Arithmetic | None = None) -> LossAndGradients:
 class Parameters:
     """The parameters of a case, and the terms of their gradients."""
 
-    def __init__(self, case: Case, arithmetic: _Arithmetic) -> None:
+    def __init__(self, case: CaseData, arithmetic: _Arithmetic) -> None:
         self.arithmetic = arithmetic
         self.total = arithmetic.total
         self.values = {p["name"]: self.read(p) for p in case["params"]}
@@ -276,7 +276,7 @@ class Parameters:
         return LossAndGradients(self.total(losses) / len(losses), gradients, carried)
 
 
-def perceptron(case: Case, params: Parameters) -> LossAndGradients:
+def perceptron(case: CaseData, params: Parameters) -> LossAndGradients:
     """activation(x @ weight + bias), layer after layer; the last one without it."""
     arithmetic = params.arithmetic
     is_tanh = case["model"]["activation"] == "tanh"
@@ -310,7 +310,7 @@ def perceptron(case: Case, params: Parameters) -> LossAndGradients:
     return params.result(losses, {})
 
 
-def lstm(case: Case, params: Parameters) -> LossAndGradients:
+def lstm(case: CaseData, params: Parameters) -> LossAndGradients:
     """Embedding, layers of long short-term memory, softmax; column by column."""
     batch = case["batch"]
     layers = range(1, case["model"]["layers"] + 1)

@@ -12,7 +12,7 @@ from lookahead_ref.conformance.bugs import CLAUSES
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.protocol import Array, gradients_at, setup
 from lookahead_ref.conformance.running import ModelResult
-from lookahead_ref.conformance.summary import COUNTS, NOT_OFFERED, Summary
+from lookahead_ref.conformance.summary import COUNTS, NOT_OFFERED, RunSummary
 from lookahead_ref.conformance.vectors import Case, cases
 from lookahead_ref.conformance.wire import printable
 from lookahead_ref.report.page import Section, page, paragraph
@@ -36,7 +36,7 @@ _SHOWN = 50
 # Lines that all reports share.
 
 
-def matrix_rows(summary: Summary) -> list[tuple[str, ...]]:
+def matrix_rows(summary: RunSummary) -> list[tuple[str, ...]]:
     """Return the rows of the table of profiles, under `COLUMNS`."""
     return [
         (row["name"], row["verdict"], *(str(row[name] or "") for name in COUNTS))
@@ -44,7 +44,7 @@ def matrix_rows(summary: Summary) -> list[tuple[str, ...]]:
     ]
 
 
-def headline(summary: Summary) -> str:
+def headline(summary: RunSummary) -> str:
     """Return the findings in a sentence."""
     if summary["exit_code"] == NOT_OFFERED:
         return f"{summary['target']} offers none of the checks."
@@ -63,7 +63,7 @@ def headline(summary: Summary) -> str:
     return f"{summary['target']}: {', '.join(words)}."
 
 
-def _total(summary: Summary) -> dict[str, int]:
+def _total(summary: RunSummary) -> dict[str, int]:
     """Add up the counts of all profiles."""
     return {name: sum(row[name] for row in summary["profiles"]) for name in COUNTS}
 
@@ -103,7 +103,7 @@ def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
     return *shown, f"{quantity['distance']:.3g}"
 
 
-def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
+def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
     """Yield the lines that explain the failures, each with its indentation, from 0."""
     seen: set[str] = set()
     for scopes, each in _by_finding(summary):
@@ -138,7 +138,7 @@ def _ended(each: Mapping[str, Any]) -> str:
     return limit * bool(each["limited"])
 
 
-def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
+def _by_finding(summary: RunSummary) -> list[tuple[str, Mapping[str, Any]]]:
     """Group profiles with the same finding; for all profiles, the names are empty."""
 
     def finding(each: Mapping[str, Any]) -> str:
@@ -148,7 +148,7 @@ def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
     return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in found]
 
 
-def lists(summary: Summary) -> list[tuple[str, list[str]]]:
+def lists(summary: RunSummary) -> list[tuple[str, list[str]]]:
     """Return titles with their lines: failures, hints, errors and so on."""
     failures = summary["failures"]
     unknown = [each for each in failures if each["known"] is None]
@@ -193,7 +193,7 @@ def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]
     return list(groups.values())
 
 
-def _cause(summary: Summary, failure: Mapping[str, Any]) -> str:
+def _cause(summary: RunSummary, failure: Mapping[str, Any]) -> str:
     """Name the cause of a failure or, if no bug explains it, where it appears."""
     for each in summary["diagnosis"]:
         if each["explanations"] and each["scope"] in (None, failure["profile"]):
@@ -222,7 +222,7 @@ def _known_line(each: Mapping[str, str]) -> str:
 # Plain words, for learners.
 
 
-def in_plain_words(summary: Summary) -> Iterator[str]:
+def in_plain_words(summary: RunSummary) -> Iterator[str]:
     """Yield the findings, perhaps `hidden`, as paragraphs."""
     total = _total(summary)
     if summary["exit_code"] == NOT_OFFERED:
@@ -258,7 +258,7 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
         )
 
 
-def _smallest(summary: Summary) -> str:
+def _smallest(summary: RunSummary) -> str:
     """Describe the smallest failing case, so that it can be computed by hand."""
     known = {case.id: case for case in (*cases(), *own_cases())}
 
@@ -302,7 +302,7 @@ def _given(case: Case, failure: Mapping[str, Any]) -> str:
     return f"{given}This element starts at {start}, and its gradient{many}. "
 
 
-def _causes(summary: Summary) -> Iterator[str]:
+def _causes(summary: RunSummary) -> Iterator[str]:
     found = [(names, each) for names, each in _by_finding(summary) if each["explanations"]]
     if not found:
         yield (
@@ -343,7 +343,7 @@ def _causes(summary: Summary) -> Iterator[str]:
 # Markdown, for a page of continuous integration.
 
 
-def to_markdown(summary: Summary) -> str:
+def to_markdown(summary: RunSummary) -> str:
     """Write Markdown, with a line end."""
     lines = ["## Lookahead conformance", "", _escaped(headline(summary)), ""]
     lines.append("| " + " | ".join(COLUMNS) + " |")
@@ -371,7 +371,7 @@ def _escaped(text: str) -> str:
 # HTML: a page that opens with no network.
 
 
-def to_html(summary: Summary) -> str:
+def to_html(summary: RunSummary) -> str:
     """Write a whole HTML document."""
     sections = [Section("Profiles", _table(COLUMNS, matrix_rows(summary)))]
     if summary["diagnosis"]:
@@ -416,7 +416,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # JUnit's XML, which continuous integration reads.
 
 
-def to_junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
+def to_junit(summary: RunSummary, checks: Sequence[tuple[str, str, str]]) -> str:
     """Write a test suite for each profile, of all checks: profile, case and precision."""
     marks = {}
     for each in summary["failures"]:

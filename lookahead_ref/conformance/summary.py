@@ -18,7 +18,7 @@ from lookahead_ref.conformance.oracle import RULES
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.conformance.wire import encode
 
-Summary = Mapping[str, Any]
+RunSummary = Mapping[str, Any]
 
 PASSED, FAILED, ERROR, UNJUDGED, NOT_OFFERED = 0, 1, 3, 4, 5
 """Exit codes; 2 is for a wrong command."""
@@ -238,7 +238,7 @@ def _element(case: Case, element: int) -> tuple[str, int, list[int]]:
     raise IndexError(f"no tensor of {case.id} has the element")
 
 
-def hidden(summary: Summary) -> dict[str, Any]:
+def hidden(summary: RunSummary) -> dict[str, Any]:
     """Leave out expected values, and what would give them away."""
     out = {"expected": None, "expected_bits": None, "distance": None}
     return {

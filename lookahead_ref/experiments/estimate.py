@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from lookahead_ref.experiments import optimizers, plugins
+from lookahead_ref.experiments.parallel import one_thread
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Plan
-from lookahead_ref.extras import require
 from lookahead_ref.report.words import duration, several
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.protocols import carries
@@ -41,7 +40,7 @@ def work_left(
     plan: Plan, prepared: Sequence[Prepared], jobs: int, folder: Path | None
 ) -> tuple[list[str], str]:
     """Describe the work left, in a line for each arm and one for all."""
-    with _one_thread():
+    with one_thread():  # as parallel runs have it
         found = estimates(prepared, evaluations=plan.evaluations)
     left: Counter[str] = Counter()
     for arm, trial in plan.trials():
@@ -76,20 +75,11 @@ def estimates(
 
 def epochs_within(seconds: float, plan: Plan, runs: Sequence[Prepared]) -> int:
     """Return how many epochs of all trials of a plan fit into a time."""
-    with _one_thread():
+    with one_thread():  # as parallel runs have it
         measured = _measured(runs[0])
     costs = [_cost(run, measured, plan.evaluations) for run in runs]
     once, an_epoch = (sum(parts) for parts in zip(*costs, strict=True))
     return int((seconds / len(plan.seeds) - once) / an_epoch)
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Keep linear algebra on one thread, as parallel runs do."""
-    threadpoolctl = require(
-        "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
-    )
-    limits: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(1, "blas")
-    return limits
 
 
 def _cost(

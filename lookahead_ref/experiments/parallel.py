@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -28,8 +29,8 @@ from lookahead_ref.training.stopping import (
 from lookahead_ref.training.workers import Team
 
 Task = TypeVar("Task")
-Outcome = TypeVar("Outcome")
-Work: TypeAlias = Callable[[Task, StopRequest], Outcome]
+Done = TypeVar("Done")
+Work: TypeAlias = Callable[[Task, StopRequest], Done]
 """The function that does a task, until it is asked to stop."""
 
 _RETRIES = 3
@@ -43,16 +44,14 @@ class LostWorkerError(RuntimeError):
     """A task's worker died in every try."""
 
 
-Outcomes: TypeAlias = Generator[tuple[int, Outcome | LostWorkerError], None, None]
+Outcomes: TypeAlias = Generator[tuple[int, Done | LostWorkerError], None, None]
 """Each task's place and outcome, as they come."""
 
 
 class Pool(Protocol):
     """Does many tasks at once, each with linear algebra on one thread."""
 
-    def outcomes(
-        self, work: Work[Task, Outcome], tasks: Sequence[Task]
-    ) -> Outcomes[Outcome]:
+    def outcomes(self, work: Work[Task, Done], tasks: Sequence[Task]) -> Outcomes[Done]:
         """Yield each task's place and outcome, as they come."""
         # If the caller stops early or a task fails, unfinished tasks are abandoned.
 
@@ -86,9 +85,7 @@ class LocalProcesses:
             raise ValueError(f"jobs must be at least 1, got {jobs}")
         self._jobs = jobs
 
-    def outcomes(
-        self, work: Work[Task, Outcome], tasks: Sequence[Task]
-    ) -> Outcomes[Outcome]:
+    def outcomes(self, work: Work[Task, Done], tasks: Sequence[Task]) -> Outcomes[Done]:
         do = partial(on_one_thread, work)
         if self._jobs == 1:
             yield from enumerate(map(do, tasks))
@@ -107,7 +104,7 @@ class FirstRank:
     def __init__(self, team: Team) -> None:
         self._team = team
 
-    def outcomes(self, work: Work[Any, Outcome], tasks: Sequence[Any]) -> Outcomes[Outcome]:
+    def outcomes(self, work: Work[Any, Done], tasks: Sequence[Any]) -> Outcomes[Done]:
         for place, task in enumerate(tasks):
             if task.settings.workers > 1:
                 task = replace(self._team.broadcast(task), team=self._team)
@@ -129,9 +126,7 @@ class DaskCluster:
         )
         self._address = address
 
-    def outcomes(
-        self, work: Work[Task, Outcome], tasks: Sequence[Task]
-    ) -> Outcomes[Outcome]:
+    def outcomes(self, work: Work[Task, Done], tasks: Sequence[Task]) -> Outcomes[Done]:
         distributed = self._distributed
         try:
             client = distributed.Client(
@@ -171,12 +166,12 @@ def _stop(workers: set[BaseProcess]) -> None:
 
 
 def _in_processes(
-    work: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
-) -> Outcomes[Outcome]:
+    work: Callable[[Task], Done], tasks: Sequence[Task], jobs: int
+) -> Outcomes[Done]:
     # A pool breaks if one of its processes dies, so each process has its own pool.
     waiting = deque(range(len(tasks)))
     tries: Counter[int] = Counter()
-    under_way: dict[Future[Outcome], tuple[ProcessPoolExecutor, int, float]] = {}
+    under_way: dict[Future[Done], tuple[ProcessPoolExecutor, int, float]] = {}
 
     def begin(worker: ProcessPoolExecutor) -> None:
         place = waiting.popleft()
@@ -191,7 +186,7 @@ def _in_processes(
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
                 worker, place, began = under_way.pop(future)
-                finished: list[tuple[int, Outcome | LostWorkerError]] = []
+                finished: list[tuple[int, Done | LostWorkerError]] = []
                 try:
                     finished.append((place, future.result()))
                 except (StoppedError, Interrupted):
@@ -231,7 +226,7 @@ def _lost() -> LostWorkerError:
     return LostWorkerError(f"the worker died in all {_RETRIES + 1} tries")
 
 
-def _on_cluster(work: Work[Task, Outcome], task: Task) -> Outcome:
+def _on_cluster(work: Work[Task, Done], task: Task) -> Done:
     import distributed
 
     worker = distributed.get_worker()
@@ -245,14 +240,17 @@ def _on_cluster(work: Work[Task, Outcome], task: Task) -> Outcome:
     return on_one_thread(work, task, given_up)
 
 
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep linear algebra on one thread."""
+    purpose = "keep linear algebra on one thread"
+    threadpoolctl: Any = require("threadpoolctl", "experiments", purpose)
+    return threadpoolctl.threadpool_limits(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
 def on_one_thread(
-    work: Work[Task, Outcome], task: Task, asked: Callable[[], bool] = lambda: False
-) -> Outcome:
-    threadpoolctl = require(
-        "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
-    )
-    one_thread = threadpoolctl.threadpool_limits(limits=1, user_api="blas")
-    with one_thread, stop_requests(asked) as request:
+    work: Work[Task, Done], task: Task, asked: Callable[[], bool] = lambda: False
+) -> Done:
+    with one_thread(), stop_requests(asked) as request:
         return work(task, request)
 
 

@@ -142,6 +142,12 @@ def _seeds(default: int | None) -> Any:
 
 
 _first_seed = partial(setting, 0, "The first seed.", least=0)
+_dry_run = partial(
+    setting,
+    False,
+    "Only say what would be done, and about how long it would take.",
+    name="--dry-run",
+)
 _of_workers = partial(
     setting,
     1,
@@ -372,12 +378,7 @@ class TrainFolder:
 
     output: Path | None = _of_folder(None, "A new or empty folder to write to.", **_DIR)
     resume: Path | None = _of_folder(None, "Continue the run in this folder.", **_DIR)
-    dry_run: bool = setting(
-        False,
-        "Only say what would be done, and about how long it would take.",
-        name="--dry-run",
-        panel="Run",
-    )
+    dry_run: bool = _dry_run(panel="Run")
 
 
 @dataclass(frozen=True)
@@ -445,11 +446,7 @@ class JobOptions:
         metavar="ADDRESS",
         show_default=False,
     )
-    dry_run: bool = setting(
-        False,
-        "Only say what would be done, and about how long it would take.",
-        name="--dry-run",
-    )
+    dry_run: bool = _dry_run()
     output: Path | None = setting(
         None, "The folder to write to; runs in it are not repeated.", **_DIR
     )

@@ -6,10 +6,11 @@ SlowMo, SNOO and DiLoCo (`lookahead_ref.optimizers.family`).
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, cast
+from typing import Any, NamedTuple, Self, cast, get_args
 
 from lookahead_ref import hyperparameters, trees
 from lookahead_ref.hyperparameters import (
+    InnerStateKind,
     Schedule,
     count,
     non_negative,
@@ -22,8 +23,6 @@ from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.base import InnerState, Optimizer
 from lookahead_ref.trees import Tree, apply, interpolate, zeros_like
-
-InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
 
 class LookaheadState(NamedTuple):
@@ -130,7 +129,7 @@ class Lookahead:
                 )
         else:
             hyperparameters.constant_or_schedule("alpha", self.alpha, step_size)
-        option("inner_state", self.inner_state, ("maintain", "reset", "interpolate"))
+        option("inner_state", self.inner_state, get_args(InnerStateKind))
 
     def init(self, params: Tree) -> LookaheadState:
         inner = self.inner.init(params)
@@ -149,10 +148,9 @@ class Lookahead:
                 least = self.alpha.alpha_low
             else:
                 least = value_at("alpha", self.alpha, 0, step_size)
+            scalars = {"alpha": least}
             for path, leaf in trees.flatten(params).items():
-                hyperparameters.round_scalars(
-                    {"alpha": least}, path, leaf
-                )  # must not become zero
+                hyperparameters.round_scalars(scalars, path, leaf)  # must not become zero
         return LookaheadState(trees.copy(params), inner, 0, 0, anchor, outer)
 
     def step(

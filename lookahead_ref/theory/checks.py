@@ -12,6 +12,8 @@ Numbers: TypeAlias = NDArray[Any]
 """Real or complex numbers."""
 Counts: TypeAlias = NDArray[np.int64]
 
+EPSILON = float(np.finfo(np.float64).eps)
+
 quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 """For computations: `finite` reports results beyond the range of numbers, not NumPy."""
 

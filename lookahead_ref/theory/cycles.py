@@ -25,12 +25,18 @@ below 1.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, STEP_SIZE, option
+from lookahead_ref.hyperparameters import (
+    BELOW_ONE,
+    NON_NEGATIVE,
+    STEP_SIZE,
+    InnerStateKind,
+    option,
+)
 from lookahead_ref.theory.checks import (
     Counts,
     Numbers,
@@ -45,7 +51,6 @@ from lookahead_ref.theory.checks import (
 )
 
 Kind: TypeAlias = Literal["sgd", "heavy-ball", "nesterov"]
-InnerState: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
 _IDENTITY = np.eye(2)
 
@@ -174,7 +179,7 @@ def cycle(
     *,
     k: ArrayLike = 1,
     alpha: ArrayLike = 1.0,
-    inner_state: InnerState = "maintain",
+    inner_state: InnerStateKind = "maintain",
     noise: ArrayLike = 1.0,
 ) -> Cycle:
     """Return the exact cycle of Lookahead around an optimizer.
@@ -233,7 +238,7 @@ def log_rate(
     *,
     k: ArrayLike = 1,
     alpha: ArrayLike = 1.0,
-    inner_state: InnerState = "maintain",
+    inner_state: InnerStateKind = "maintain",
 ) -> Reals:
     """Return the logarithm of `Cycle.rate`, even if C exceeds the range of numbers."""
     whole = _cycle(kind, x, momentum, k, alpha, inner_state, 0.0)
@@ -247,12 +252,12 @@ def _cycle(
     momentum: ArrayLike,
     k: ArrayLike,
     alpha: ArrayLike,
-    inner_state: InnerState,
+    inner_state: InnerStateKind,
     noise: ArrayLike,
 ) -> Cycle:
     """Return a cycle, in which only `log_radius` is surely finite."""
     check_broadcast(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
-    option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
+    option("inner_state", inner_state, get_args(InnerStateKind))
     step = finite("step", _step_change(kind, reals("x", x, NON_NEGATIVE), momentum))
     sigma2 = reals("noise", noise, NON_NEGATIVE)
     k = counts("k", k)
@@ -297,7 +302,7 @@ def _step_change(kind: Kind, x: Numbers, momentum: ArrayLike) -> Numbers:
 
 
 def _momentum(kind: Kind, momentum: ArrayLike) -> Reals:
-    option("kind", kind, ("sgd", "heavy-ball", "nesterov"))
+    option("kind", kind, get_args(Kind))
     mu = reals("momentum", momentum, BELOW_ONE)
     if kind == "sgd" and np.any(mu):
         raise ValueError(f"momentum must be 0 for SGD, got {momentum!r}")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from lookahead_ref.hyperparameters import FINITE, NON_NEGATIVE, POSITIVE, STEP_SIZE, Range
 from lookahead_ref.theory.checks import (
+    EPSILON,
     Reals,
     check_broadcast,
     counts,
@@ -30,8 +31,7 @@ from lookahead_ref.theory.noisy_quadratic import (
 )
 from lookahead_ref.theory.outer import PseudoGradient
 
-_Losses: TypeAlias = Callable[[Reals, Reals], Reals]
-_EPSILON = float(np.finfo(np.float64).eps)
+_LossAt: TypeAlias = Callable[[Reals, Reals], Reals]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ def best_hyperparameters(
     period = int(counts("k", k))
     horizon = int(counts("steps", steps, period))
     a = np.asarray(problem.curvature)
-    least = _EPSILON / horizon
+    least = EPSILON / horizon
 
     def box(rates: tuple[float, float], steps: tuple[float, float]) -> Reals:
         """Return the lowest, and the highest, log(alpha gamma) and log(alpha)."""
@@ -258,7 +258,7 @@ def best_outer(
     >>> round(best.learning_rate, 3), round(best.momentum, 3)
     (4.882, 0.302)
     """
-    least = _EPSILON / int(counts("cycles", cycles, ndim=0))
+    least = EPSILON / int(counts("cycles", cycles, ndim=0))
     steepest = float(reals("curvature", np.abs(gradient.curvature).max(), POSITIVE))
     # Momentum makes a step 1 / (1 - momentum) times as long: the valley lies along a
     # constant length, which is one axis of the grid; the other is 1 - momentum.
@@ -304,7 +304,7 @@ def least_outer_loss(problem: Problem, gradient: PseudoGradient, cycles: int) ->
 
 
 def _search(
-    losses: _Losses, start: Reals, limits: Reals, points: int, rounds: int
+    losses: _LossAt, start: Reals, limits: Reals, points: int, rounds: int
 ) -> tuple[float, Reals]:
     """Search the least loss in a plane, from a first grid; return it and its place."""
     points, rounds = int(counts("points", points, 3)), int(counts("rounds", rounds))

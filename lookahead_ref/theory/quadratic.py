@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lookahead_ref.hyperparameters import POSITIVE, STEP_SIZE
-from lookahead_ref.theory.checks import Reals, finite, quiet, reals
+from lookahead_ref.theory.checks import EPSILON, Reals, finite, quiet, reals
 
 Matrix: TypeAlias = ArrayLike | Callable[[Reals], ArrayLike]
 """A symmetric matrix: in full, as its diagonal, or as a function."""
-
-_EPSILON = float(np.finfo(np.float64).eps)
 
 
 @quiet
@@ -78,7 +76,7 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
             )
         return finite("optimum", b / matrix, "")
     magnitudes = np.abs(np.linalg.eigvalsh(matrix))
-    if magnitudes.min(initial=np.inf) <= len(b) * _EPSILON * magnitudes.max(initial=0.0):
+    if magnitudes.min(initial=np.inf) <= len(b) * EPSILON * magnitudes.max(initial=0.0):
         raise ValueError(
             "A must be nonsingular for theta* to exist, got one with an eigenvalue that is "
             "0 up to rounding"
@@ -129,7 +127,7 @@ def optimal_alpha(
     d = d / scale
     along = times(d)
     curvature = float(finite("curvature d'Ad", d @ along, ""))
-    if not curvature > (len(d) + 2) * _EPSILON * _magnitude(A, d, along):
+    if not curvature > (len(d) + 2) * EPSILON * _magnitude(A, d, along):
         raise ValueError(
             "A must curve the loss upwards between theta_0 and theta_k, got d'Ad = "
             f"{curvature * scale * scale:g} for d = theta_k - theta_0, which is not above "
@@ -219,7 +217,7 @@ def _matrix(A: ArrayLike, length: int, like: str) -> Reals:
     if matrix.ndim == 2:
         # Rounding errors of matrix products are allowed, and then averaged out.
         off = np.abs(matrix - matrix.T).max(initial=0.0)
-        if off > 8 * length * _EPSILON * np.abs(matrix).max(initial=0.0):
+        if off > 8 * length * EPSILON * np.abs(matrix).max(initial=0.0):
             raise ValueError(f"A must be symmetric, got one with A - A' up to {off:g}")
         matrix = (matrix + matrix.T) / 2.0
     return matrix

@@ -13,9 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, POSITIVE, STEP_SIZE
+from lookahead_ref.hyperparameters import (
+    BELOW_ONE,
+    NON_NEGATIVE,
+    POSITIVE,
+    STEP_SIZE,
+    InnerStateKind,
+)
 from lookahead_ref.theory.checks import Reals, counts, finite, quiet, reals
-from lookahead_ref.theory.cycles import InnerState, Kind, log_rate
+from lookahead_ref.theory.cycles import Kind, log_rate
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ def convergence_rate(
     *,
     k: int = 1,
     alpha: float = 1.0,
-    inner_state: InnerState = "maintain",
+    inner_state: InnerStateKind = "maintain",
 ) -> Reals:
     """Return the asymptotic factor of the error per gradient evaluation.
 
@@ -77,7 +83,7 @@ def tuned_rate(
     *,
     k: int = 1,
     alpha: float = 1.0,
-    inner_state: InnerState = "maintain",
+    inner_state: InnerStateKind = "maintain",
 ) -> Tuned:
     """Find the learning rate with the best rate of convergence for a condition number.
 

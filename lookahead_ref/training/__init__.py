@@ -1,5 +1,6 @@
 """Training: a loop, its events, and their reports."""
 
+from lookahead_ref.report.progress import reporter
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder
 from lookahead_ref.training.events import (
     Diverging,
@@ -15,7 +16,7 @@ from lookahead_ref.training.events import (
 from lookahead_ref.training.feedback import NonMonotone, Plateau
 from lookahead_ref.training.loop import Checkpoints, TrainingResult, train
 from lookahead_ref.training.nonfinite import NonFiniteLossError
-from lookahead_ref.training.progress import TrainingProgress, reporter
+from lookahead_ref.training.progress import TrainingProgress
 from lookahead_ref.training.protocols import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.state import Snapshot
 from lookahead_ref.training.stopping import StoppedError

@@ -1,4 +1,4 @@
-"""Every name of CuPy's that the library uses is there; to look needs no GPU."""
+"""CuPy has every name that the library uses; checking that needs no GPU."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Programs as Numba's loops: their cache, their pieces of work, and who does these."""
+"""Programs as Numba's loops: their cache, their pieces of work, and the threads."""
 
 import os
 import re
@@ -114,7 +114,7 @@ def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [lambda text: text.replace(b"s0 * x0", b"s0 - x0"), lambda text: b"\xff"]
 )
-def test_a_file_of_something_else_is_written_anew(damage: Any, tmp_path: Path) -> None:
+def test_a_file_with_other_content_is_replaced(damage: Any, tmp_path: Path) -> None:
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")
     (path,) = tmp_path.glob("*.py")
     whole = path.read_bytes()
@@ -253,7 +253,7 @@ def test_without_other_threads_the_caller_does_all(monkeypatch: pytest.MonkeyPat
     assert (x == 2.0).all()
 
 
-def test_a_thread_that_comes_late_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_thread_finds_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     made, x, double = doubling(2)
     late: list[Any] = []
     monkeypatch.setattr(made._threads.helpers, "start", late.extend)

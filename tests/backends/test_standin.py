@@ -49,7 +49,7 @@ def test_what_cupy_refuses_is_refused(attempt: Callable[[], Any]) -> None:
         attempt()
 
 
-def test_it_has_no_attribute_that_cupy_s_arrays_have_not() -> None:
+def test_its_arrays_have_only_attributes_of_cupys() -> None:
     class OfPython:
         """What classes written in Python have, which differs between its versions."""
 

@@ -1,4 +1,4 @@
-"""How tests take programs through the suite: in this process, or by the command."""
+"""Runs the suite on programs, in this process or by the command."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence

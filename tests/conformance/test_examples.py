@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from conformance.running import conform, named, statuses, taken
 
-from lookahead_ref.cli.conform import PROGRAMS
+from lookahead_ref.cli.conform import STARTS
 from lookahead_ref.conformance import cases, generate
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.running import open_target
@@ -123,7 +123,7 @@ def test_a_mistake_in_it_is_found_and_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     commands = begin(language)
-    source = Path(PROGRAMS[language.kind])
+    source = Path(STARTS[language.kind]["file"])
     text = source.read_text()
     assert text.count(language.right) == 1
     source.write_text(text.replace(language.right, language.wrong))

@@ -267,7 +267,7 @@ def test_a_python_adapter_may_have_models() -> None:
     assert [each.where for each in failed.mismatches] == ["loss"]
 
 
-def test_one_without_is_not_offered() -> None:
+def test_an_adapter_without_models_does_not_offer_them() -> None:
     def ask(request: Any) -> Any:
         raise UnsupportedError(Server(object).answer(request)["unsupported"])  # type: ignore[arg-type]
 
@@ -286,9 +286,7 @@ def test_one_without_is_not_offered() -> None:
         ({"carried": [[]]}, "carried must be a list of 0 tensors"),
     ],
 )
-def test_an_answer_that_cannot_be_is_a_failure(
-    changed: dict[str, Any], message: str
-) -> None:
+def test_an_impossible_answer_fails(changed: dict[str, Any], message: str) -> None:
     case = case_of("mlp-smoke")
 
     def ask(request: Any) -> Any:
@@ -420,7 +418,7 @@ def test_the_tolerances_of_float32_are_a_small_share_of_what_is_expected() -> No
             assert (expected.tolerance["float32", "gpu"] <= share * size).all(), name
 
 
-def test_a_rectifier_at_a_number_of_open_sign_is_no_case() -> None:
+def test_a_rectifier_of_a_number_with_an_uncertain_sign_is_refused() -> None:
     arithmetic = Bounding("float32", "strict")
     small = arithmetic.number(1e-9)
     small.radius = 1e-8

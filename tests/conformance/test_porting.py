@@ -1,4 +1,4 @@
-"""The worked ports of the porting guide: right, and doing what the guide says of them."""
+"""The ports of the porting guide are right, and do what the guide says."""
 
 import ast
 import importlib
@@ -56,7 +56,7 @@ def test_the_traps_of_the_guide_are_caught(
 
 
 @pytest.mark.slow
-def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
+def test_mlx_makes_state_from_gradients_unless_it_exists() -> None:
     mx = pytest.importorskip("mlx.core")
     optimizers = importlib.import_module("mlx.optimizers")
     made = []

@@ -1,4 +1,4 @@
-"""What a case asks for, and what a program offers of it."""
+"""What a case needs, and what a program offers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +66,7 @@ class Silent:
         raise AssertionError("it was asked")
 
 
-def test_who_does_not_offer_outer_optimizers_or_workers_is_not_asked() -> None:
+def test_a_program_is_asked_only_for_the_kinds_of_cases_that_it_offers() -> None:
     for case in (*cases("outer"), *cases("workers")):
         given = setup(case, "float64")
         asked = {"outer": "an outer optimizer", "workers": "several workers"}

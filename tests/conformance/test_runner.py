@@ -383,7 +383,7 @@ def test_an_invalid_recording_is_refused(
         open_target(recorded=place)
 
 
-def test_an_answer_is_heard_of_a_program_that_ends_between_two_looks_at_it(
+def test_the_last_answer_of_a_program_that_has_just_ended_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code = (

@@ -207,7 +207,7 @@ def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:
     ]
 
 
-def test_of_revisions_which_have_no_order_the_last_run_is_shown() -> None:
+def test_among_revisions_which_have_no_order_the_last_run_is_shown() -> None:
     first, last = ({**run(revision)} for revision in ("fa9", "08b"))
     del last["package"]
     (row,) = entered(entered({}, first), last)["implementations"]

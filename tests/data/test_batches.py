@@ -1,4 +1,4 @@
-"""Batches of examples and windows of a text: their order, and streams that go on."""
+"""Batches of examples and windows of a text: their order, and restored streams."""
 
 import json
 from collections.abc import Callable
@@ -153,7 +153,7 @@ def test_batches_and_windows_are_copies() -> None:
         ],
     ],
 )
-def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], message: str) -> None:
+def test_impossible_sizes_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 

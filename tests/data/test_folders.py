@@ -173,7 +173,7 @@ def test_crops_follow_the_seed_only_in_training_and_continue(tmp_path: Path) -> 
     ("sizes", "found"),
     [({}, (256, 224)), ({"crop": 64}, (73, 64)), ({"resize": 64}, (64, 56))],
 )
-def test_a_size_that_is_not_given_goes_with_the_other(
+def test_a_missing_size_follows_from_the_other(
     folder: Path, sizes: dict[str, int], found: tuple[int, int]
 ) -> None:
     train = load_images(folder, **sizes).train
@@ -333,7 +333,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
         (png(10_000, 8_000, b""), "10000 by 8000 pixels, more than 67108864"),
     ],
 )
-def test_a_picture_not_taken_is_named(folder: Path, content: Any, message: str) -> None:
+def test_an_unreadable_picture_is_named(folder: Path, content: Any, message: str) -> None:
     path = folder / "train" / "n01" / "c.jpg"
     data = load_images(folder)
     path.unlink()
@@ -378,7 +378,7 @@ def test_every_name_says_how_it_is_called(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nist:here", ":", "DIGITS"])
-def test_a_name_that_is_not_known_is_answered_with_those_that_are(text: str) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(text: str) -> None:
     with pytest.raises(ValueError, match=rf"digits, mnist:DIR, .*; got '{text}'"):
         load(text)
 

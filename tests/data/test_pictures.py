@@ -105,7 +105,7 @@ def test_without_scikit_learn_an_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         load_digits()
 
 
-def test_a_fault_inside_an_installed_distribution_is_not_called_an_absence(
+def test_a_fault_inside_an_installed_distribution_is_not_reported_as_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_distribution.py").write_text("import no_such_dependency\n")

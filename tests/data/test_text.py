@@ -82,12 +82,12 @@ def test_all_line_ends_are_equivalent(read: Read, newline: str, last: bool) -> N
 
 
 @pytest.mark.parametrize("unit", ["words", "characters"])
-def test_a_mark_of_the_byte_order_is_no_part_of_a_text(read: Read, unit: Any) -> None:
+def test_a_byte_order_mark_is_no_part_of_a_text(read: Read, unit: Any) -> None:
     text = "the cat\n" * 20
     assert read(text.encode("utf-8-sig"), unit).vocabulary == read(text, unit).vocabulary
 
 
-def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(read: Read) -> None:
+def test_only_words_that_training_lacks_are_unknown(read: Read) -> None:
     corpus = read("a b\n" * 20 + "new word\n")
     assert corpus.vocabulary == ("<eos>", "a", "b", "<unk>")
     assert spelled(corpus, corpus.test) == "<unk> <unk> <eos>"

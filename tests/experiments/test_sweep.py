@@ -55,7 +55,9 @@ def test_the_best_comes_first_and_diverged_ones_last(tmp_path: Path) -> None:
     assert trained[2]["runs"][0]["error"] is not None
 
 
-def test_a_grid_of_one_setting_or_two_is_a_map_and_of_more_lines(tmp_path: Path) -> None:
+def test_a_grid_of_one_or_two_settings_is_a_map_and_a_larger_is_lines(
+    tmp_path: Path,
+) -> None:
     rates, k = {"learning_rate": (0.1, 1e6)}, {"k": (5, 10)}
     grids: list[Any] = [{}, k, rates | k, rates | k | {"alpha": (0.5, 0.8)}]
     for number, axes in enumerate(grids):

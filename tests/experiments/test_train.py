@@ -165,7 +165,7 @@ def test_auto_is_the_fastest_installed_backend(
     assert models.backend(TrainSettings("lstm", backend="numpy")) == "numpy"
 
 
-def test_settings_that_were_found_right_stay_as_they_are() -> None:
+def test_settled_settings_do_not_change_again() -> None:
     prepared = train.prepare(TrainSettings(clip=0.0))
     assert prepared.settings.batch_size == 64
     assert prepared.settings.learning_rate == 0.01
@@ -260,9 +260,7 @@ def test_without_validation_all_are_trained_on_and_the_test_is_reported(here: Pa
         ("--data mnist:. --validation none --schedule plateau", "must not be none with"),
     ],
 )
-def test_a_validation_that_cannot_be_is_refused(
-    options: str, says: str, here: Path
-) -> None:
+def test_an_impossible_validation_is_refused(options: str, says: str, here: Path) -> None:
     write_mnist(here, train=80, t10k=20)
     refused(called(f"train {options}"), says)
 

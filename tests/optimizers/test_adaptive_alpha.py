@@ -126,7 +126,7 @@ def test_the_order_of_memory_does_not_change_the_bits(size: int, backend: str) -
 
 
 @on_every_backend
-def test_one_lookahead_around_another_may_adapt_too(backend: str) -> None:
+def test_nested_lookaheads_may_adapt_too(backend: str) -> None:
     inner = la.Lookahead(la.Adam(0.05), 2, la.AdaptiveAlpha(40.0, 0.1), "interpolate")
     assert_a_stepper_agrees(backend, inner, 30.0, mixed_params(), period=6)
 

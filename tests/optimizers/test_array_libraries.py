@@ -104,7 +104,7 @@ def test_gradients_and_states_of_another_library_are_errors(ours: str, theirs: s
         optimizer.step(here, here, optimizer.init(there))
 
 
-def test_an_adaptive_alpha_comes_to_the_same() -> None:
+def test_an_adaptive_alpha_agrees_between_libraries() -> None:
     optimizer = la.Lookahead(la.Adam(0.05), k=2, alpha=la.AdaptiveAlpha(3.0))
     for here, there in pairs(optimizer, strict.asarray, 6, np.float64):
         for path, value in to_numpy(there, type(strict.asarray(0.0))).items():

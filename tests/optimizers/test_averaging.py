@@ -1,4 +1,4 @@
-"""Polyak averaging: of what, from when, and around what."""
+"""Polyak averaging: its values, its start, and what it may wrap."""
 
 from fractions import Fraction
 from itertools import accumulate

@@ -1,4 +1,4 @@
-"""Parameter groups: whose optimizer updates what."""
+"""Parameter groups: which optimizer updates which parameters."""
 
 import re
 from typing import Any

@@ -87,7 +87,7 @@ def test_a_way_of_use_that_is_broken_is_named(
         pytorch_profile.CHECKS.by_name[name].run(make)
 
 
-def test_no_way_of_use_is_without_such_a_change() -> None:
+def test_every_way_of_use_has_a_change_that_breaks_it() -> None:
     port("wrapper_pytorch", "torch")
     from lookahead_ref.conformance.adapters import pytorch_profile
 

@@ -91,7 +91,7 @@ def test_a_tape_records_calls_coefficients_and_zeros() -> None:
         (lambda xp: lambda x: 0.0, "a rule must return arrays, got 0.0"),
     ],
 )
-def test_oversized_programs_are_refused(rule: Any, message: str) -> None:
+def test_a_rule_with_literals_or_branches_is_refused(rule: Any, message: str) -> None:
     tape = Tape(1)
     with pytest.raises(TypeError, match=message):
         tape.record(rule, [Symbol(tape, 0)], {})

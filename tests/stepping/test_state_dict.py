@@ -179,7 +179,7 @@ def test_entries_may_be_views_of_the_stepper_itself() -> None:
     assert (stepper.params["a"].item(), stepper.params["b"].item()) == (2.0, 1.0)
 
 
-def test_a_cycle_of_a_longer_period_is_not_gone_on_with() -> None:
+def test_a_cycle_of_a_longer_period_is_not_continued() -> None:
     longer, shorter = (la.Stepper(la.Lookahead(la.SGD(0.1), k=k), one(1.0)) for k in (5, 3))
     for _ in range(4):
         longer.step(one(1.0))

@@ -1,4 +1,4 @@
-"""The stepper: whose memory it is, and what a failed step leaves."""
+"""The stepper: its memory, and its state after a failed step."""
 
 import copy
 import pickle
@@ -60,7 +60,7 @@ def test_its_views_are_read_only_and_change_with_the_next_step(backend: str) -> 
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
 )
-def test_it_is_not_copied_into_one_whose_views_show_other_memory(duplicate: Any) -> None:
+def test_copying_and_pickling_are_refused(duplicate: Any) -> None:
     stepper = la.Stepper(optimizer(), one(1.0))
     with pytest.raises(TypeError, match=r"cannot be copied or pickled: .* state_dict\(\)"):
         duplicate(stepper)
@@ -202,7 +202,7 @@ def test_an_interrupted_write_cannot_be_continued(write: str) -> None:
 
 
 def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
-    message = []
+    refused = []
 
     def meanwhile() -> None:
         for use in (
@@ -212,7 +212,7 @@ def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
         ):
             with pytest.raises(RuntimeError, match="threads must take turns") as caught:
                 use()
-            message.append(caught)
+            refused.append(caught)
 
     backend = Watched()
     stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
@@ -220,12 +220,12 @@ def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
     backend.before.side_effect = lambda: in_threads(lambda use: use(), [meanwhile])
     stepper.step(GOOD)
     undisturbed.step(GOOD)
-    assert len(message) == 3 * 2 * 2  # for each dtype it compiles a program and writes
+    assert len(refused) == 3 * 2 * 2  # for each dtype it compiles a program and writes
     assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
 
 
 @on_every_backend
-def test_a_number_that_overflows_does_not_stop_a_step_half_way(backend: str) -> None:
+def test_an_overflow_does_not_interrupt_a_step(backend: str) -> None:
     params = {"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
     huge = {"a": params["a"], "b": np.full(2, 1e30, np.float32)}  # its square is infinite
     made = la.Adam(0.1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import lookahead_ref as la
 from lookahead_ref.theory import noisy_quadratic
-from lookahead_ref.theory.cycles import Cycle, InnerState, Kind, cycle, step_matrix
+from lookahead_ref.theory.cycles import Cycle, InnerStateKind, Kind, cycle, step_matrix
 from moments import KINDS, STATES, assert_agree, exact_moments, growth, simulate
 
 kinds, states = st.sampled_from(KINDS), st.sampled_from(STATES)
@@ -53,7 +53,7 @@ def test_mean_and_covariance_are_those_of_rational_arithmetic(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inner_state", STATES)
 def test_the_optimizers_of_this_library_follow_the_theory(
-    kind: Kind, inner_state: InnerState
+    kind: Kind, inner_state: InnerStateKind
 ) -> None:
     a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
     start, rate, mu, cycles = np.array([3.0, -1.0, 0.5]), 0.3, 0.7, 4
@@ -159,7 +159,7 @@ def test_the_eigenvalues_of_interpolation_are_those_of_the_proof() -> None:
     ("inner_state", "x", "radius"), [("maintain", 2.62, 1.031), ("reset", 3.2, 1.422)]
 )
 def test_a_stable_heavy_ball_becomes_unstable(
-    inner_state: InnerState, x: float, radius: float
+    inner_state: InnerStateKind, x: float, radius: float
 ) -> None:
     assert cycle("heavy-ball", x, 0.9).spectral_radius < 0.95
     around = cycle("heavy-ball", x, 0.9, k=5, alpha=0.5, inner_state=inner_state)

@@ -112,7 +112,7 @@ def test_counts_near_the_end_of_the_integers_are_counted_right() -> None:
     assert found == pytest.approx(of_sgd / 3.0, rel=1e-12)
 
 
-def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
+def test_near_the_border_of_sgd_no_accuracy_is_lost() -> None:
     x = Fraction(2) - Fraction(1, 2**50)
     exact, of_sgd = exact_limit(x, Fraction(1, 2), 5), exact_limit(x, Fraction(1), 1)
     found = nq.lookahead_variance_limit(float(x), 1.0, 1.0, 5, 0.5)
@@ -192,7 +192,7 @@ def test_everything_broadcasts_over_grids() -> None:
     assert grid[1, 1, 2] == one
 
 
-def test_nothing_stays_nothing_though_the_factor_exceeds_the_range_of_numbers() -> None:
+def test_zero_stays_zero_if_the_factor_exceeds_the_range_of_numbers() -> None:
     assert nq.sgd_mean([0.0, 1.0], 3.0, [1.0, 0.1], 2000).tolist() == [0.0, 0.7**2000]
     assert nq.sgd_variance(0.0, 3.0, 1.0, 0.0, 2000) == 0.0
     found = nq.sgd_variance([0.0, 1.0], 3.0, [1.0, 0.5], [0.0, 1.0], 2000)
@@ -211,7 +211,7 @@ def test_nothing_stays_nothing_though_the_factor_exceeds_the_range_of_numbers() 
     np.testing.assert_allclose(spread[1], limit, rtol=1e-9)
 
 
-def test_a_factor_next_to_nothing_keeps_its_digits() -> None:
+def test_a_tiny_factor_keeps_its_digits() -> None:
     found = (
         nq.cycle_factor(0.5, 1.0, k=100),
         nq.lookahead_mean(1.0, 1.5, 1.0, 101, 1.0, cycles=3),
@@ -220,7 +220,7 @@ def test_a_factor_next_to_nothing_keeps_its_digits() -> None:
     assert found == pytest.approx((2.0**-100, -(2.0**-303), 2.0**-200), rel=1e-12, abs=0.0)
 
 
-def test_short_of_overflow_a_diverging_recursion_is_a_number_like_any_other() -> None:
+def test_a_diverging_recursion_is_accurate_until_it_overflows() -> None:
     assert nq.sgd_mean(1.0, 3.0, 1.0, 3) == pytest.approx(-8.0, rel=1e-14)
     # At the border the variance grows by the noise of each step.
     assert nq.sgd_variance(0.0, 2.0, 1.0, 1.0, 10) == 40.0

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from lookahead_ref.theory.cycles import InnerState, Kind, cycle, log_rate, step_matrix
+from lookahead_ref.theory.cycles import InnerStateKind, Kind, cycle, log_rate, step_matrix
 from lookahead_ref.theory.rates import best_possible_rate, convergence_rate, tuned_rate
 from moments import KINDS, STATES
 
-CASES: list[tuple[Kind, InnerState]] = [("sgd", "maintain"), *product(KINDS, STATES)]
+CASES: list[tuple[Kind, InnerStateKind]] = [("sgd", "maintain"), *product(KINDS, STATES)]
 
 
 @pytest.mark.parametrize("kappa", [1.0, 10.0, 1e4])
@@ -36,7 +36,12 @@ def test_heavy_ball_with_the_best_momentum_reaches_the_best_possible_rate() -> N
     [(1e5, 0.9, 5, 0.5), (1e4, 0.99, 20, 0.5), (30.0, 0.95, 50, 0.2), (1.5, 0.3, 3, 0.05)],
 )
 def test_a_tuned_rate_holds_on_20000_eigenvalues(
-    kind: Kind, inner_state: InnerState, kappa: float, momentum: float, k: int, alpha: float
+    kind: Kind,
+    inner_state: InnerStateKind,
+    kappa: float,
+    momentum: float,
+    k: int,
+    alpha: float,
 ) -> None:
     mu = 0.0 if kind == "sgd" else momentum
     given: Any = {"k": k, "alpha": alpha, "inner_state": inner_state}
@@ -84,7 +89,7 @@ def test_with_alpha_1_maintained_the_rate_is_the_inner_optimizer_s(kind: Kind) -
 
 
 @pytest.mark.parametrize(("kind", "inner_state"), CASES)
-def test_log_rates_are_right_to_ten_digits(kind: Kind, inner_state: InnerState) -> None:
+def test_log_rates_are_right_to_ten_digits(kind: Kind, inner_state: InnerStateKind) -> None:
     mu = 0.0 if kind == "sgd" else 0.9
     with mp.workdps(60):
         for x, k, alpha in [

@@ -1,4 +1,4 @@
-"""Checkpoints and the folder of a run, on disks and in hands that fail."""
+"""Checkpoints and run folders, on failing disks and after wrong edits."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""What goes by the validation loss, and the learning rate by a batch's scale."""
+"""Learning rates and averages that follow the validation loss or a batch's scale."""
 
 from typing import Any
 

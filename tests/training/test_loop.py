@@ -166,16 +166,16 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
             assert elsewhere.has(train_source.inputs)
             return super().evaluator(params, train_source)
 
-    message: list[list[Any]] = [[], []]
+    events: list[list[Any]] = [[], []]
     options: dict[str, Any] = {"backend": elsewhere, "check_every": check_every}
-    one = trained(callbacks=[message[0].append])
-    other = trained(model=Watching(), callbacks=[message[1].append], **options)
+    one = trained(callbacks=[events[0].append])
+    other = trained(model=Watching(), callbacks=[events[1].append], **options)
     assert_same_bits(one.params, other.params)
     assert one.history == other.history
     # All but the first, which names the backend, and the last, which has a time.
     here, there = (
-        [e.record if isinstance(e, EpochEnded) else e for e in events[1:-1]]
-        for events in message
+        [e.record if isinstance(e, EpochEnded) else e for e in each[1:-1]]
+        for each in events
     )
     assert here == there
 

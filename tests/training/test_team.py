@@ -1,4 +1,4 @@
-"""Ranks of MPI where neither MPI nor a GPU is: threads, and strict stand-ins for arrays."""
+"""MPI ranks without MPI or a GPU: threads, and strict stand-ins for arrays."""
 
 import importlib
 import threading
@@ -141,10 +141,10 @@ def test_an_mpi_is_cuda_aware_if_it_says_so(
 def test_the_first_failing_rank_raises_and_notifies_the_others(
     failing: tuple[int, ...],
 ) -> None:
-    message: dict[int, str] = {}
+    heard: dict[int, str] = {}
 
     def work(comm: Comm) -> None:
-        with Ranks(comm).together(lambda why: message.update({comm.rank: why})):
+        with Ranks(comm).together(lambda why: heard.update({comm.rank: why})):
             if comm.rank in failing:
                 raise ValueError(f"of rank {comm.rank}")
 
@@ -153,4 +153,4 @@ def test_the_first_failing_rank_raises_and_notifies_the_others(
         assert errors == [EndedError, ValueError, EndedError]
     else:
         assert errors == [type(None)] * 3
-    assert message == {rank: "of rank 1" for rank in (0, 2) if failing}
+    assert heard == {rank: "of rank 1" for rank in (0, 2) if failing}

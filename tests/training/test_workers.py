@@ -141,14 +141,14 @@ def test_each_worker_carries_its_own_state() -> None:
 
 
 def test_the_first_worker_reports_its_steps() -> None:
-    message: list[Any] = []
+    of_two: list[Any] = []
     alone: list[Any] = []
-    trained(2, epochs=1, callbacks=[message.append])
+    trained(2, epochs=1, callbacks=[of_two.append])
     share = clouds().share(0, 2).train.take(np.arange(20))
     trained(1, data=clouds()._replace(train=share), epochs=1, callbacks=[alone.append])
     steps, of_one = (
         [each for each in events if isinstance(each, StepTaken)]
-        for events in (message, alone)
+        for events in (of_two, alone)
     )
     assert [step.step for step in steps] == list(range(5))
     assert steps[:3] == of_one[:3]
@@ -164,7 +164,7 @@ def test_callbacks_receive_a_fault_in_any_worker() -> None:
     assert events[-1].error == str(fault.value)
 
 
-def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
+def test_a_run_ends_with_the_same_bits_from_every_saved_state() -> None:
     whole = trained()
     states: Any = Keeping()
     states.interruptible = None  # workers stop where they meet
@@ -205,11 +205,6 @@ class Unshared:
 def test_invalid_runs_of_workers_are_refused(count: int, more: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         trained(count, **more)
-
-
-def test_only_a_lookahead_has_a_step_to_share() -> None:
-    with pytest.raises(TypeError, match="workers must each have a Lookahead"):
-        train(Normalised(), clouds(), la.Adam(), **RUN, workers=2)
 
 
 # On the command line.

@@ -119,7 +119,7 @@ def test_value_and_gradients_are_those_of_the_plain_function(
 
 
 @every_layer
-def test_a_gradient_that_is_wanted_alone_is_the_one_among_all(name: str) -> None:
+def test_a_gradient_computed_alone_is_that_computed_with_all_others(name: str) -> None:
     some = CASES[name]
     params = named(some.arrays)
     value = weighted(some.layer, some)

@@ -113,7 +113,7 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
         (ResNet, {"statistics_examples": 0}, "statistics_examples must be"),
     ],
 )
-def test_a_model_that_cannot_be_is_refused(model: Any, options: Any, message: str) -> None:
+def test_invalid_models_are_refused(model: Any, options: Any, message: str) -> None:
     valid = {MLP: LAYERS, LSTM: WORDS, ResNet: BLOCKS}[model]
     with pytest.raises(ValueError, match=message):
         model(**(valid | options))

@@ -26,7 +26,7 @@ from lookahead_ref.conformance.adapters.profiles import (
 
 CHECKS = Checks()
 NAMES = ("kernel", "bias")
-SGD = partial(keras.optimizers.SGD, learning_rate=0.1)
+sgd = partial(keras.optimizers.SGD, learning_rate=0.1)
 
 
 def same(got: Sequence[Any], expected: Sequence[Any], says: str) -> None:
@@ -114,7 +114,7 @@ def config(make: Make) -> None:
 def schedule(make: Make) -> None:
     rate = keras.optimizers.schedules.ExponentialDecay(0.2, 2, 0.5)
     says = "with a LearningRateSchedule of the inner optimizer, the weights are wrong"
-    as_by_hand(make, says, lambda wrap: wrap(SGD(learning_rate=rate)))
+    as_by_hand(make, says, lambda wrap: wrap(sgd(learning_rate=rate)))
 
 
 @CHECKS.enter(
@@ -122,7 +122,7 @@ def schedule(make: Make) -> None:
 )
 def learning_rate(make: Make) -> None:
     def slower(wrap: Any) -> Any:
-        optimizer = wrap(SGD())
+        optimizer = wrap(sgd())
         optimizer.learning_rate = 0.01  # as callbacks do
         return optimizer
 
@@ -134,13 +134,13 @@ def learning_rate(make: Make) -> None:
 @CHECKS.enter("update by the inner optimizer's own apply, which clips")
 def clipnorm(make: Make) -> None:
     says = "clipnorm of the inner optimizer is lost"
-    as_by_hand(make, says, lambda wrap: wrap(SGD(clipnorm=0.5)))
+    as_by_hand(make, says, lambda wrap: wrap(sgd(clipnorm=0.5)))
 
 
 @CHECKS.enter("pass exclude_from_weight_decay on, and decay in the inner optimizer alone")
 def weight_decay(make: Make) -> None:
     def excluding(wrap: Any) -> Any:
-        optimizer = wrap(SGD(weight_decay=0.5))
+        optimizer = wrap(sgd(weight_decay=0.5))
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         return optimizer
 
@@ -151,13 +151,13 @@ def weight_decay(make: Make) -> None:
 def accumulation(make: Make) -> None:
     says = "with gradient_accumulation_steps it does not synchronize every k updates"
     twice = {"gradient_accumulation_steps": 2}
-    as_by_hand(make, says, lambda wrap: wrap(SGD(**twice)), 2)
+    as_by_hand(make, says, lambda wrap: wrap(sgd(**twice)), 2)
 
 
 @CHECKS.enter("average in the wrapper, after a synchronization, and not in the inner step")
 def average(make: Make) -> None:
-    *_, seen = went(make(SGD(use_ema=True, ema_momentum=0.5)))
-    expected, *rest, _ = went(SGD(), K)
+    *_, seen = went(make(sgd(use_ema=True, ema_momentum=0.5)))
+    expected, *rest, _ = went(sgd(), K)
     for weights in rest:
         expected = [(a + w) / 2 for a, w in zip(expected, weights, strict=True)]
     same(seen, expected, "use_ema does not end with the average of the fast weights")

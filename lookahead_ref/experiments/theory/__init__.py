@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.experiments.environment import versions
+from lookahead_ref.hyperparameters import InnerStateKind
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_json
-from lookahead_ref.theory.cycles import InnerState
 
 # Pictures for documents, which are light.
 COLOURS, INK, GHOST = plots.PALETTE["light"], plots.INK["light"], plots.GHOST["light"]
 DASHED, DOTTED, DASH_DOTTED = (0, (5, 2)), (0, (1, 1.3)), (0, (7, 2, 1.5, 2))
 
-STATES: Mapping[InnerState, str] = {
+STATES: Mapping[InnerStateKind, str] = {
     "maintain": "maintained",
     "reset": "reset",
     "interpolate": "interpolated",
