@@ -29,8 +29,10 @@ _HEAD = """\
 Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
 full setting (`--full`, on your own data), a small one that takes minutes and one between;
 see [how to repeat them](reproducing.md). This page shows results of small and middle
-settings, on the paper's data first, where it was run. A program writes it from the folders
-of the runs.
+settings, on the paper's data first, where it was run. They were made to fit into a few
+hours of two cores, with smaller models or fewer epochs than the paper's; so accuracies are
+far from those in the paper, and only the differences between methods can be compared. A
+program writes the page from the folders of the runs.
 
 Each section names a claim of the paper and says whether it was seen here. Differences are
 taken seed by seed. If the 95 % interval of the mean difference, by Student's t, excludes

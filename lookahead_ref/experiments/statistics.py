@@ -70,12 +70,8 @@ def rows(outcomes: Sequence[Outcome], quantities: Iterable[str]) -> tuple[Row, .
 
 def difference(one: Outcome, other: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
     """Summarize the first minus the second, seed by seed; missing if a run diverged."""
-    values = [
-        a - b
-        for a, b in zip(
-            _shown(one, quantity, epoch), _shown(other, quantity, epoch), strict=True
-        )
-    ]
+    pairs = zip(_shown(one, quantity, epoch), _shown(other, quantity, epoch), strict=True)
+    values = [a - b for a, b in pairs]
     return summarize(values) if np.isfinite(values).all() else MISSING
 
 

@@ -52,6 +52,11 @@ class Curve:
             return np.zeros(self.values.shape[1])
         return np.asarray(self.values.std(axis=0, ddof=1))
 
+    def band(self, scale: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return a deviation to each side; with logarithms, from the smallest value on."""
+        low, least = self.mean - self.deviation, self.values.min(axis=0)
+        return np.maximum(low, least) if scale == "log" else low, self.mean + self.deviation
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -388,12 +393,8 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
             full = "none" if curve.role == "plain" else "full"
             line |= {"marker": "o", "fillstyle": full}
         axes.plot(curve.x, curve.mean, zorder=3, **line)
-        low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
-        if row.scale == "log":
-            low = np.maximum(low, curve.values.min(axis=0))
-        axes.fill_between(
-            curve.x, low, high, color=shade, alpha=0.18, linewidth=0, zorder=2
-        )
+        band, look = curve.band(row.scale), {"alpha": 0.18, "linewidth": 0, "zorder": 2}
+        axes.fill_between(curve.x, *band, color=shade, **look)
     grid_lines(axes, theme, axis="y")
     axes.minorticks_off()
     low, high = _limits(row)
@@ -407,12 +408,12 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
 
 
 def _limits(row: Panel) -> tuple[float, float]:
-    """Return limits around every mean, with a margin."""
-    means = np.concatenate([curve.mean for curve in row.curves])
-    means = means[np.isfinite(means)]
+    """Return limits around every band, with a margin."""
+    ends = np.concatenate([end for each in row.curves for end in each.band(row.scale)])
+    ends = ends[np.isfinite(ends)]
     if row.scale == "log":
-        means = means[means > 0]
-        room = max(1.02, (means.max() / means.min()) ** 0.08)
-        return float(means.min() / room), float(means.max() * room)
-    room = 0.05 * np.ptp(means) or 0.05
-    return float(means.min() - room), float(means.max() + room)
+        ends = ends[ends > 0]
+        room = max(1.02, (ends.max() / ends.min()) ** 0.08)
+        return float(ends.min() / room), float(ends.max() * room)
+    room = 0.05 * np.ptp(ends) or 0.05
+    return float(ends.min() - room), float(ends.max() + room)
