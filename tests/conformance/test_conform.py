@@ -97,12 +97,12 @@ def listing(expected: object, version: int = 1) -> str:
 
 def test_a_right_program_passes_and_its_conventions_are_reported(folder: Path) -> None:
     some = ("--profile", "wrapper", "--profile", "evaluation")
-    result = conform("pure", *some, "--markdown", "a.md")
+    result = conform("pure", *some, "--markdown", "pure.md")
     assert result.exit_code == 0
     assert re.search(r"pure: (\d+) of \1 checks pass\.", result.stdout)
     assert "Diagnosis" not in result.stdout
     assert "no-gradient-is-zero: takes no gradient for a gradient of zeros" in result.stdout
-    assert "no-gradient-is-zero" in folder.joinpath("a.md").read_text()
+    assert "no-gradient-is-zero" in folder.joinpath("pure.md").read_text()
 
 
 def test_a_program_that_offers_nothing_of_a_profile_does_not_pass() -> None:

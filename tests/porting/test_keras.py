@@ -44,8 +44,8 @@ HERE = os.environ.get("KERAS_BACKEND") or next(
 
 
 @pytest.fixture
-def keras() -> Any:
-    os.environ["KERAS_BACKEND"] = HERE
+def keras(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("KERAS_BACKEND", HERE)
     port("wrapper_keras", "keras", BACKENDS.get(HERE, HERE))
     import keras
 
