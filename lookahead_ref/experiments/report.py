@@ -256,7 +256,5 @@ def drawn(panels: Sequence[plots.Panel], caption: str, *, columns: int = 4) -> P
     """Make a picture of curves over the epochs."""
     return Picture(
         caption,
-        lambda theme: plots.curves_figure(
-            panels, x_title="epoch", columns=columns, theme=theme
-        ),
+        lambda theme: plots.curves_figure(panels, columns=columns, theme=theme),
     )

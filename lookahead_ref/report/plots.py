@@ -171,7 +171,7 @@ def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None
 
 
 def curves_figure(
-    rows: Sequence[Panel], *, x_title: str, columns: int = 4, theme: Theme = "light"
+    rows: Sequence[Panel], *, columns: int = 4, theme: Theme = "light"
 ) -> "Figure":
     """Draw families of methods side by side, a quantity in each row or rows of panels."""
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
@@ -199,9 +199,9 @@ def curves_figure(
                 label(axes, theme, y=row.title)
             else:
                 axes.tick_params(labelleft=False, which="both")
-            # Only the last row needs the title of the common time axis.
+            # Only the last row needs the title of the common axis.
             if number == len(rows) - 1 and place + columns >= len(families):
-                label(axes, theme, x=x_title)
+                label(axes, theme, x="epoch")
     for axes in grid.flat:
         if not axes.lines:
             axes.remove()

@@ -87,12 +87,10 @@ def joint_sum(start: Any, arrays: Iterable[trees.Array]) -> Any:
     return start
 
 
-def sum_of_squares(start: Any, arrays: Iterable[trees.Array]) -> Any:
-    """Add up a number and the squares of the elements of all arrays, without copies."""
-    for array in arrays:
-        flat = array_namespace(array).reshape(array, (-1,))
-        start = start + flat @ flat
-    return start
+def sum_of_squares(arrays: trees.Tree) -> float:
+    """Add up the squares of the elements of all arrays, without copies."""
+    flat = [array_namespace(x).reshape(x, (-1,)) for x in trees.flatten(arrays).values()]
+    return float(sum(x @ x for x in flat))
 
 
 def first_nonfinite(arrays: trees.Tree) -> str | None:

@@ -85,7 +85,7 @@ class Steps:
     ) -> tuple[Where, str | None] | None:
         """Do an update, or return what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        squares = float(sum_of_squares(0.0, flatten(grads).values()))
+        squares = sum_of_squares(grads)
         total = squares + loss
         if not math.isfinite(total):
             parameter = first_nonfinite(grads)
@@ -129,7 +129,7 @@ class Steps:
             self.pace.scale = getattr(batch, "scale", 1.0)
         if self.clip is not None:
             if squares is None and self.state.placement.on_host:
-                squares = float(sum_of_squares(0.0, flatten(grads).values()))
+                squares = sum_of_squares(grads)
             if squares is None or not clip_in_place(grads, squares, self.clip):
                 grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)

@@ -111,7 +111,7 @@ def curves(seeds: int = 3) -> tuple[Curve, ...]:
 
 
 def test_each_family_has_its_panel_and_each_method_its_label() -> None:
-    figure = curves_figure([Panel("loss", curves(), scale="log")], x_title="epoch")
+    figure = curves_figure([Panel("loss", curves(), scale="log")])
     panels = [axes for axes in figure.axes if axes.get_visible()]
     legends = [axes.get_legend().get_texts() for axes in panels]
     labels = [[text.get_text() for text in legend] for legend in legends]
@@ -125,7 +125,7 @@ def test_a_run_of_one_epoch_is_shown_as_a_point() -> None:
     one = [
         Curve("a", "a", role, np.ones(1), np.ones((1, 1))) for role in ("plain", "other")
     ]
-    (axes,) = curves_figure([Panel("loss", one)], x_title="epoch").axes
+    (axes,) = curves_figure([Panel("loss", one)]).axes
     assert [line.get_marker() for line in axes.get_lines()] == ["o", "o"]
     assert [tick for tick in axes.get_xticks() if 0 < tick < 2] == [1]
 
@@ -135,7 +135,7 @@ def test_a_run_of_one_epoch_is_shown_as_a_point() -> None:
     [(1, "Each line is one run (n = 1)."), (3, "mean of n = 3 seeds.")],
 )
 def test_a_picture_says_what_its_lines_are(seeds: int, message: str) -> None:
-    figure = curves_figure([Panel("loss", curves(seeds))], x_title="epoch")
+    figure = curves_figure([Panel("loss", curves(seeds))])
     text = " ".join(figure.get_supxlabel().split())
     assert message in text
     assert text.endswith("Grey: the other panels' methods.")
@@ -162,7 +162,7 @@ def test_limits_show_the_end_and_neither_the_start_nor_a_failure(
 
 
 def test_lookahead_is_solid_and_plain_is_dashed() -> None:
-    figure = curves_figure([Panel("loss", curves())], x_title="epoch")
+    figure = curves_figure([Panel("loss", curves())])
     styles = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
     assert not styles["method 1"].is_dashed()
     assert styles["method 0"].is_dashed()
@@ -172,7 +172,7 @@ def test_lookahead_is_solid_and_plain_is_dashed() -> None:
 def test_the_same_figure_gives_the_same_bytes_and_leaves_no_global_state() -> None:
     backend = mpl.get_backend()
     panel = Panel("loss", curves(1))
-    one, two = (png(curves_figure([panel], x_title="epoch")) for _ in range(2))
+    one, two = (png(curves_figure([panel])) for _ in range(2))
     assert one == two
     assert one.startswith(b"\x89PNG")
     assert struct.unpack(">II", one[16:24])[0] > 100
@@ -237,7 +237,7 @@ def test_a_log_axis_has_at_least_two_labels_and_shows_whole_bands(
 ) -> None:
     values = np.array([[low, low * ratio], [2 * low, low * ratio]])
     curve = Curve("a", "a", "plain", np.array([1, 2]), values)
-    figure = curves_figure([Panel("loss", [curve], scale="log")], x_title="epoch")
+    figure = curves_figure([Panel("loss", [curve], scale="log")])
     figure.canvas.draw()
     bottom, top = figure.axes[0].get_ylim()
     ticks = [tick for tick in figure.axes[0].get_yticks() if bottom <= tick <= top]
