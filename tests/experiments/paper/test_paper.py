@@ -278,6 +278,7 @@ def test_a_single_seed_decides_nothing() -> None:
     assert statistics.interval(summarize([3.0])) is None
     assert statistics.verdict(summarize([3.0])) == "not decided"
     one_seed = statistics.verdicts("an effect", {"a": summarize([3.0])}, 1, 2)
+    assert ", one seed: " in differences(outcome("a", [0.5]), outcome("b", [0.6])).caption
     assert one_seed == "Here, one seed gives no interval: an effect is not decided."
     assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
     assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "not seen"
