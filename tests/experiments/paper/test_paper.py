@@ -147,6 +147,8 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     shown = (found["command"], found["machine"]["Processor"])
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
     assert page([found], before=text) == text
+    full = {**found, "request": {**found["request"], "full": True}}
+    assert page([full], before=text).count("\n## Table 2: ") == 2
     elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
     both = page([elsewhere], before=text)
     assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
