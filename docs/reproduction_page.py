@@ -86,12 +86,15 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> st
     seconds = sum(run["seconds"] or 0 for run in timing["runs"])
     took = f": {duration(seconds)}, all runs together" if seconds else ""
     drawn = "".join(f"![{found['title']}]({PICTURES}/{name})\n\n" for name in pictures)
+    # Besides a scaled run on the same data.
+    model = found["setting"]["Model"].partition(",")[0]
+    model = f", with {model}" if found["request"]["full"] else ""
     # Where the data was on that machine is nobody's concern.
     command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", found["command"])
     setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
     summary = found["summary"].replace(" Here, by 95 %", "\n\n- Here, by 95 %")
     return (
-        f"{found['title']}, on {found['setting']['Data']}\n\n"
+        f"{found['title']}, on {found['setting']['Data']}{model}\n\n"
         f"{in_short(found['setting'])}\n\n{summary}\n\n{drawn}{tables}\n\n"
         f"What differs from the paper:\n\n{differs}\n\n"
         f"Setting: {setting}.\n\n"

@@ -191,15 +191,15 @@ def differences_from(
     title = reference.arm.title
     measured = training_loss([reference, *others]) == "train_loss"
     shown = {n: of for n, of in quantities.items() if n != "train_loss" or measured}
+    spread = ": mean ± sample standard deviation of the differences, seed by seed"
+    if len(reference.runs) == 1:
+        spread = ", one seed"
     when = "at the end" if epoch == -1 else f"after epoch {epoch}"
     return difference_table(
         [(other, reference) for other in others],
         shown,
         title=f"What differs from {title} {when}",
-        caption=(
-            f"Value minus that of {title}: mean ± sample standard deviation of the "
-            f"differences, seed by seed: {paired([reference, *others])}."
-        ),
+        caption=f"Value minus that of {title}{spread}: {paired([reference, *others])}.",
         stub="Optimizer",
         epoch=epoch,
     )

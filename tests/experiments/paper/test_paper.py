@@ -147,6 +147,8 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     shown = (found["command"], found["machine"]["Processor"])
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
     assert page([found], before=text) == text
+    full = {**found, "request": {**found["request"], "full": True}}
+    assert page([full], before=text).count("\n## Table 2: ") == 2
     elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
     both = page([elsewhere], before=text)
     assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
@@ -278,6 +280,7 @@ def test_a_single_seed_decides_nothing() -> None:
     assert statistics.interval(summarize([3.0])) is None
     assert statistics.verdict(summarize([3.0])) == "not decided"
     one_seed = statistics.verdicts("an effect", {"a": summarize([3.0])}, 1, 2)
+    assert ", one seed: " in differences(outcome("a", [0.5]), outcome("b", [0.6])).caption
     assert one_seed == "Here, one seed gives no interval: an effect is not decided."
     assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
     assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "not seen"
