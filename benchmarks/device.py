@@ -8,9 +8,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +93,7 @@ def setting(cupy_backend: Any) -> str:
     """Describe the machine and versions."""
     import cupy
 
-    lines = [("device", each) for each in cupy_backend.devices]
-    for name in page.PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            lines.append((name, metadata.version(name)))
+    lines = [*(("device", each) for each in cupy_backend.devices), *page.versions()]
     runtime = cupy.cuda.runtime
     for name, number in (
         ("CUDA driver", runtime.driverGetVersion()),

@@ -419,16 +419,22 @@ def roofline(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
     return figure
 
 
+def versions() -> list[tuple[str, str]]:
+    """List the packages that are installed, each with its version."""
+    found = []
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found.append((name, metadata.version(name)))
+    return found
+
+
 def machine(path: Path) -> str:
     """Describe the machine and versions."""
     told = json.loads(path.read_text("utf-8"))["params"]
-    versions = []
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions.append(f"{name} {metadata.version(name)}")
+    installed = ", ".join(map(" ".join, versions()))
     memory = f"{float(told['ram']) / 1e9:.1f} GB"
     where = f"{told['cpu']}, {told['num_cpu']} cores, {memory}; {told['os']}"
-    return f"{where}; Python {platform.python_version()}, {', '.join(versions)}."
+    return f"{where}; Python {platform.python_version()}, {installed}."
 
 
 def data() -> str:

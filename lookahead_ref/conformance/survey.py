@@ -52,7 +52,7 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
     if slow := [each for each in results if each.status == "unjudged"]:
         raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
     if not any(each.status in ("passed", "failed") for each in results):
-        reason = min(results, key=lambda each: each.status).reason  # an error's first
+        reason = min(results, key=lambda each: each.status).reason  # errors come first
         raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
     now = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),

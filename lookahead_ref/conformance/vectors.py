@@ -303,7 +303,7 @@ def read_files(
     found = []
     for name, size, digest in _listed(index):
         content = _read(folder, name)
-        # A wrong version is the better message, if the file can be read.
+        # Parsed before the check of the digest: a wrong version says more than that.
         cases = parse(name, content, form).get("cases")
         if hashlib.sha256(content).hexdigest() != digest:
             raise VectorFileError(
