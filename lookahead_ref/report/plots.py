@@ -231,7 +231,7 @@ def _meaning(counts: Sequence[int]) -> str:
 
 def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]:
     """Find limits that show the end of the curves, not how they begin."""
-    sign, least = (1, 0.5) if higher else (-1, 0.05)
+    sign, least = (1, 0.5) if higher else (-1, 0.2)
     late = slice(max(1, len(curves[0].x) // 6), None)
     low = min(float((sign * c.mean - c.deviation)[late].min()) for c in curves)
     high = max(float((sign * c.mean + c.deviation)[late].max()) for c in curves)
@@ -240,8 +240,8 @@ def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]
     low = max(low, middle - 8 * max(high - middle, least))
     high = min(high, 100.0)
     low = min(low, high - least / 5)  # also of curves that are all flat
-    high += 0.02 * (high - low)  # so that no line lies on the edge
-    return (low, high) if higher else (-high, -low)
+    margin = 0.04 * (high - low)  # so that no mark lies on the edge
+    return (low - margin, high + margin) if higher else (-high - margin, -low + margin)
 
 
 def write_picture(folder: Path, name: str, figure: "Figure") -> bytes:

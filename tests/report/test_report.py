@@ -146,8 +146,8 @@ def test_a_picture_says_what_its_lines_are(seeds: int, message: str) -> None:
 @pytest.mark.parametrize(
     ("ends", "limits"),
     [
-        ([(50, 60), (58, 70), (55, 55)], (50, 70.4)),
-        ([(50, 60), (1, 2), (9, 61)], (52, 61.18)),
+        ([(50, 60), (58, 70), (55, 55)], (49.2, 70.8)),
+        ([(50, 60), (1, 2), (9, 61)], (51.64, 61.36)),
     ],
 )
 def test_limits_show_the_end_and_neither_the_start_nor_a_failure(
