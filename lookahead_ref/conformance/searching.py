@@ -38,8 +38,8 @@ _READS_SWAPPED, _WRITES_SWAPPED = map(
 )
 
 # All sets of so many bugs are tried. Where that is too few, up to so many causes are added
-# one by one, from so many checks that fail, on top of so many of the best so far.
-AT_ONCE, _SAMPLE, _CAUSES, _STARTS, _KEPT = 2, 6, 5, 2, 3
+# one by one, from so many checks that fail, with edits fewer, on top of some of the best.
+AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
 # simulations, about seven seconds of one core; so many that explain it equally are told.
@@ -96,8 +96,10 @@ class Search:
             if self.whole(found, results, single=single):
                 break
             bases = list(dict.fromkeys([*found, *bases]))
-        else:
-            found = found[:1]
+        else:  # the best, with the convention that leaves least over
+            some = [found[0] - self.conventions | each for each in self.supposed]
+            left = {b: sum(not self.same(b, r, single) for r in results) for b in some}
+            found = [min(some, key=lambda bugs: left[bugs])]
         return self._others(found, results, single)
 
     def _added(
@@ -131,7 +133,7 @@ class Search:
             self.searching = True
             for base in bases:
                 left = [r for r in kinds if not self.same(base, r, single)]
-                for result in _apart(left, self._features):
+                for result in _apart(left, self._features, _STARTS if edits else _CHECKS):
                     for bugs in self._further(base, result, single, narrow, edits):
                         if all(
                             self.same(bugs, r, single) or not self.same(base, r, single)
@@ -157,14 +159,15 @@ class Search:
     ) -> Iterator[Bugs]:
         """Yield what explains more of a check than some bugs do, by one cause more."""
         yield from self._grown([base], [result], single=single)  # or by two bugs, all of it
-        taken = {each.place for each in base}
+        conventions = base.intersection(CONVENTIONS)
+        taken = {each.place for each in conventions}
         before = self.reached(base, result, single)
         for bug in self._showing(result.case):
-            if bug.place not in taken:
-                yield from self._if_further(base | {bug}, before, result, single)
+            if bug.place not in taken:  # in the place of another it may do more
+                others = frozenset(each for each in base if each.place != bug.place)
+                yield from self._if_further(others | {bug}, before, result, single)
         if not edits_too:
             return
-        conventions = base.intersection(CONVENTIONS)
         for edits in edits_for(
             [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
         ):
@@ -536,11 +539,11 @@ class Search:
 
 
 def _apart(
-    results: Sequence[Result], features: Callable[[Result], frozenset[str]]
+    results: Sequence[Result], features: Callable[[Result], frozenset[str]], most: int
 ) -> list[Result]:
     """Return the first of some checks, and those that have least in common with it."""
     chosen = list(results[:1])
-    while len(chosen) < min(_STARTS, len(results)):
+    while len(chosen) < min(most, len(results)):
         others = [each for each in results if each not in chosen]
         chosen.append(
             max(
