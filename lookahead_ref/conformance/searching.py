@@ -449,7 +449,7 @@ class Search:
         for result in (r for r in results if (r.status, r.dtype) == ("failed", "float64")):
             for name, (_, values) in self._observed(result).items():
                 of = name.removesuffix(" after loading").replace("_", " ")
-                of = "phi" if of.startswith("slow weights") else of
+                of = "phi" if of.startswith(("slow weights", "evaluated")) else of
                 with np.errstate(over="ignore"):
                     same = np.array_equal(values, np.float32(values), equal_nan=True)
                 narrow[of] = narrow.get(of, True) and same
