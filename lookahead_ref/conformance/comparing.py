@@ -1,6 +1,7 @@
 """Whether a program with some bugs does what was observed."""
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,11 @@ Values = dict[str, tuple[Float64Array, Float64Array]]
 
 
 class DiffersError(ValueError):
-    """A simulation has left what was observed."""
+    """A simulation has left what was observed: after how many steps, and where it was."""
+
+    def __init__(self, passed: int = 0, values: Sequence[float] = ()) -> None:
+        super().__init__(passed)
+        self.passed, self.values = passed, values
 
 
 class BrokenError(DiffersError):
@@ -118,6 +123,7 @@ def watching(
 ) -> Watch:
     """Stop a simulation at the first step that is not as observed, as `agree` would."""
     largest: dict[str, float] = {}
+    passed = count()
 
     def watch(name: str, step: int, fast: oracle.Tensors) -> None:
         values = [value for tensor in fast for value in tensor]
@@ -126,14 +132,17 @@ def watching(
         allowed = _TOLERANCES * float(slack[step - 1, 0]) + _ULPS[dtype] * size
         allowed += _SMALLEST[dtype]
         seen = rows.get((name, step), values)
+        before = next(passed)
         if not all(abs(x - y) <= allowed for x, y in zip(seen, values, strict=True)):
-            raise DiffersError
+            raise DiffersError(before, values)
 
     return watch
 
 
-def agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> bool:
-    return all(np.all(each) for each in _matching(observed, simulated, slack, dtype))
+def agreeing(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> float:
+    """Return the part of what was observed that is as in a simulation."""
+    each = [*_matching(observed, simulated, slack, dtype)]
+    return 1.0 if all(map(np.all, each)) else float(np.mean([*map(np.mean, each)]))
 
 
 def matching(

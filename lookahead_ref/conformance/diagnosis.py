@@ -105,50 +105,49 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         profiles[result.case.profile].append(result)
     failing = {name: part for name, part in profiles.items() if fails(part)}
     search = Search(results, telling)
+    # One in which few causes show goes before it.
+    simplest, *_ = search.kinds(r for r in telling if r.status == "failed")
+    telling.sort(key=lambda r: r is not simplest)
 
     def told(found: Sequence[Bugs], *, single: bool) -> list[Diagnosis]:
         return [_told(search, None, telling, found, single=single)]
 
-    # One bug; then a plain edit, as two bugs are less likely; then two, and all edits.
-    for most in (1, 2):
+    # One bug; then a plain edit, as two bugs are less likely; then two bugs.
+    bases = search.supposed
+    for most in (1, AT_ONCE):
         found, single = search.few(telling, most)
         if found and single and not search.is_narrow:
             # Something is rounded, but not everything is.
-            bases = list(dict.fromkeys([*search.supposed, *found]))
-            if edits := search.edited(bases, telling, single=False, narrow=True):
+            narrow = list(dict.fromkeys([*search.supposed, *found]))
+            if edits := search.edited(narrow, telling, single=False, narrow=True):
                 found, single = edits, False
-        # Two bugs that leave something over are less likely than one edit that does not.
-        if found and (most == 1 or search.whole(found, telling, single=single)):
-            return told(search.rest(found, telling, single=single), single=single)
-        limit = {"plain": True} if most == 1 else {"most": STEPS * 2 // 3}
-        if edits := search.edited(search.supposed, telling, single=False, **limit):
-            return told(search.rest(edits, telling, single=False), single=False)
-    if found:
-        return told(found, single=single)
-    single = any(result.dtype == "float64" for result in telling)
-    passing = [r for name, part in profiles.items() if name not in failing for r in part]
-    found, explained = search.many(failing, passing, single=single)
-    if len(explained) == len(failing):
-        return told(found, single=single)
-    # Of the whole, edits beside what explains some of it already.
-    bases = [each for each in found if each not in search.supposed]
+        if most == 1 and not found:
+            limit = STEPS // 3
+            found = search.edited(bases, telling, single=False, plain=True, most=limit)
+        if found:
+            break
+    # What is left over is of more of them; then of any edit, alone or beside those.
+    best = search.together(found or bases, telling, single=single)
+    if search.whole(best, telling, single=single):
+        return told(best, single=single)
     # Where all of float64 fails, it may be computed in float32 besides.
     fine = [result.status for result in telling if result.dtype == "float64"]
-    for coarse in (False, True) if single and "passed" not in fine else (False,):
-        more = [*search.supposed, *bases] if coarse else bases
-        if more and (edits := search.edited(more, telling, single=coarse)):
+    for coarse in (False, True) if fine and "passed" not in fine else (False,):
+        tried = list(dict.fromkeys([*search.supposed, *best]))
+        edits = search.edited(tried, telling, single=coarse)
+        if search.whole(edits, telling, single=coarse):
             return told(edits, single=coarse)
-    # More than one edit, or one that explains nearly all.
-    near = search.nearest([search.supposed[0], *bases[:1]], telling)
-    if near and (edits := search.edited([near], telling, single=False)):
-        return told(edits, single=False)
-    failed = [r for r in telling if r.status == "failed"]
-    if near and sum(search.same(near, r, False) for r in failed) > _NEARLY * len(failed):
-        return told([near], single=False)
+    # Nearly all of what is left over, or else it is better left.
+    first = (found or bases)[0]
+    left = [r for r in telling if not search.same(first, r, single)]
+    if sum(search.same(best[0], r, single) for r in left) > _NEARLY * len(left):
+        return told(best, single=single)
+    if found or edits:
+        return told(found or edits, single=single)
     parts = [_told(search, None, telling, [], single=False)]
     for name, part in failing.items() if len(failing) > 1 else ():
-        if name in explained:
-            alone = [search.needed(bugs, part, single=single) for bugs in found]
+        if search.whole(best[:1], part, single=single):
+            alone = [search.needed(best[0], part, single=single)]
             parts.append(_told(search, name, part, alone, single=single))
         else:
             alone, coarse = search.few(part, AT_ONCE)
@@ -182,8 +181,7 @@ def _told(
         tuple(sorted(bugs - allowed, key=lambda bug: (rank(bug), bug.name)))
         for bugs in found
     }
-    rounding = SinglePrecision if search.is_narrow else RoundsToSinglePrecision
-    more = (rounding,) if single else ()
+    more = (_rounding(search, results),) if single else ()
     explanations = [
         (*bugs, *more)
         for bugs in sorted(ranked, key=lambda bugs: [rank(bug) for bug in bugs])
@@ -211,6 +209,16 @@ def _told(
         unobserved,
         search.limited and not found,
     )
+
+
+def _rounding(search: Search, results: Sequence[Result]) -> type[Bug]:
+    """Return the bug of float32, with the arrays that show it."""
+    if search.is_narrow:
+        return SinglePrecision
+    bug, arrays = RoundsToSinglePrecision, search.narrow_arrays(results)
+    kept = " and ".join(arrays)
+    says = f"keeps {kept} in float32 though it works in float64"
+    return type(bug.__name__, (bug,), {"says": says}) if arrays else bug
 
 
 def _tells(case: Case) -> bool:

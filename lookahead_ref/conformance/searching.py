@@ -15,7 +15,7 @@ from lookahead_ref.conformance.comparing import (
     Bugs,
     DiffersError,
     Values,
-    agree,
+    agreeing,
     matching,
     rank,
     rows_of,
@@ -37,13 +37,13 @@ _READS_SWAPPED, _WRITES_SWAPPED = map(
     by_name, ("reads-bits-swapped", "writes-bits-swapped")
 )
 
-# All sets of so many bugs are tried on top of what explains other checks already. Where
-# that is too few, so many checks and the best of what explains one of them lead to more.
-AT_ONCE, _SAMPLE, _KEPT = 2, 6, 8
+# All sets of so many bugs are tried. Where that is too few, up to so many causes are added
+# one by one, from so many checks that fail, with edits fewer, on top of some of the best.
+AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
-# simulations, about eight seconds of one core; so many that explain it equally are told.
-STEPS, _TOLD = 100_000, 3
+# simulations, about seven seconds of one core; so many that explain it equally are told.
+STEPS, _TOLD = 80_000, 3
 
 
 class Search:
@@ -70,14 +70,14 @@ class Search:
                 for _, values in each.values()
             )
         self._broken: set[type[Bug]] = set()
+        self._left: dict[object, Sequence[float]] = {}  # the weights where it differed
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
 
     def few(self, results: Sequence[Result], most: int) -> tuple[list[Bugs], bool]:
         """Find the sets of so few bugs that explain all; whether in float32 only."""
         plain = _plain(results)
-        coarse = any(result.dtype == "float64" for result in results)
-        coarse = coarse and (self.is_narrow or most > 1)
+        coarse = (self.is_narrow or most > 1) and _is_common(results)
         # First with all that is expected of float64; failing that, of no more than float32.
         for single in (False, True) if coarse else (False,):
             for selection in (results, plain) if len(plain) < len(results) else (results,):
@@ -87,48 +87,143 @@ class Search:
                         return found, single
         return [], False
 
-    def many(
-        self,
-        failing: dict[str, list[Result]],
-        explained: Sequence[Result],
-        *,
-        single: bool,
-    ) -> tuple[list[Bugs], list[str]]:
-        """Find more bugs, a profile on top of others; return also which are explained."""
-        bases, names, tried = self.supposed, [], False
-        for name, part in failing.items():
-            plain = _plain(part)
-            for some in (part, plain) if fails(plain) else (part,):
-                results = [*some, *explained]
-                if found := self._grown(bases, results, single=single):
-                    break
-            if not found and not tried:
-                tried = True  # once: it takes time
-                best = self._partly(bases, results, single=single)
-                found = self._grown(best, results, single=single)
-            if found:
-                bases, explained = found[:_KEPT], results
-                names.append(name)
-        return bases, names
-
-    def rest(
-        self, found: list[Bugs], results: Sequence[Result], *, single: bool
+    def together(
+        self, bases: Sequence[Bugs], results: Sequence[Result], *, single: bool
     ) -> list[Bugs]:
-        """Explain by one more bug, or a plain edit, where those found cannot show."""
-        rest = [r for r in results if not any(self.same(s, r, single) for s in found)]
-        shown = [self._in(found[0], r.case).difference(CONVENTIONS) for r in rest]
-        if not fails(rest) or all(shown):
-            return found
-        order = [*rest, *_without(results, rest)]
-        more = self._grown(found, order, 1, single=single) or self.edited(
-            found, order, single=single, plain=True, every=True
-        )
-        return self.whole(more, results, single=single) or found
+        """Add one cause after the other; with names, and then edits if that is too few."""
+        for edits in (False, True):
+            found = self._added(bases, results, single, edits)
+            if self.whole(found, results, single=single):
+                break
+            bases = list(dict.fromkeys([*found, *bases]))
+        else:  # the best, with the convention that leaves least over
+            some = [found[0] - self.conventions | each for each in self.supposed]
+            left = {b: sum(not self.same(b, r, single) for r in results) for b in some}
+            found = [min(some, key=lambda bugs: left[bugs])]
+        return self._others(found, results, single)
+
+    def _added(
+        self, bases: Sequence[Bugs], results: Sequence[Result], single: bool, edits: bool
+    ) -> list[Bugs]:
+        """Add causes of which each explains more of some check than was explained."""
+        failed = [r for r in results if r.status == "failed"]
+        passed = _without(results, failed)
+        narrow = _is_rounding(failed, passed)
+        passed = passed[:: 1 + len(passed) // _SAMPLE]
+        spread = failed[:: 1 + len(failed) // (2 * _SAMPLE)]
+        kinds: list[Result] = []
+
+        def score(bugs: Bugs) -> tuple[float, ...]:
+            parts = [self.reached(bugs, r, single) for r in (*kinds, *spread)]
+            told = sorted(rank(bug) for bug in bugs - self.conventions)
+            return -parts.count(1.0), -sum(parts), len(told), *told
+
+        def best(some: Iterable[Bugs]) -> list[Bugs]:
+            distinct: dict[tuple[float, ...], Bugs] = {}
+            for bugs in sorted(some, key=score):
+                distinct.setdefault(score(bugs)[:2], bugs)
+            return [*distinct.values()][:_KEPT]
+
+        for _ in range(_CAUSES):
+            if found := self.whole(bases, results, single=single):
+                return found
+            unseen = [r for r in failed if not self.same(bases[0], r, single)]
+            kinds += [r for r in self.kinds(unseen)[:_SAMPLE] if r not in kinds]
+            bases, grown = best(bases), dict[Bugs, None]()
+            self.searching = True
+            for base in bases:
+                left = [r for r in kinds if not self.same(base, r, single)]
+                for result in _apart(left, self._features, _STARTS if edits else _CHECKS):
+                    for bugs in self._further(base, result, single, narrow, edits):
+                        if all(
+                            self.same(bugs, r, single) or not self.same(base, r, single)
+                            for r in passed
+                        ):
+                            grown[bugs] = None
+                    # The other checks may be of what is to come on top of it.
+                    if any(self.same(bugs, result, single) for bugs in grown):
+                        break
+                whole = [b for b in grown if any(self.same(b, r, single) for r in left)]
+                # What explains a part of a check may do so by chance.
+                if grown := dict.fromkeys(whole or (grown if edits else ())):
+                    break
+            self.searching = False
+            further = best(grown)
+            if not further or score(further[0])[:2] >= score(bases[0])[:2]:
+                break
+            bases = further
+        return list(bases)
+
+    def _further(
+        self, base: Bugs, result: Result, single: bool, narrow: bool, edits_too: bool
+    ) -> Iterator[Bugs]:
+        """Yield what explains more of a check than some bugs do, by one cause more."""
+        yield from self._grown([base], [result], single=single)  # or by two bugs, all of it
+        conventions = base.intersection(CONVENTIONS)
+        taken = {each.place for each in conventions}
+        before = self.reached(base, result, single)
+        for bug in self._showing(result.case):
+            if bug.place not in taken:  # in the place of another it may do more
+                others = frozenset(each for each in base if each.place != bug.place)
+                yield from self._if_further(others | {bug}, before, result, single)
+        if not edits_too:
+            return
+        for edits in edits_for(
+            [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
+        ):
+            if self.steps > STEPS * 4 // 5:
+                self.limited = True
+                return
+            bugs = self._on_top(base, edits, [result], ())
+            yield from self._if_further(bugs, before, result, single)
+
+    def _if_further(
+        self, bugs: Bugs, before: float, result: Result, single: bool
+    ) -> Iterator[Bugs]:
+        if bugs and self.reached(bugs, result, single) > before:
+            yield bugs
+
+    def _others(
+        self, found: list[Bugs], results: Sequence[Result], single: bool
+    ) -> list[Bugs]:
+        """Exchange a bug for another of its place where that explains as much."""
+        first, *_ = found
+        rest = [r for r in results if self.same(first, r, single)]
+        own = first - self.conventions
+        for lost in (*own, None):  # best is to need one less
+            others = [
+                first - {lost, bug} | {other}
+                for bug in own - {lost}
+                for other in KNOWN
+                if other.place == bug.place and other != bug
+            ]
+            if more := self.whole(others, rest, single=single):
+                if lost is not None:
+                    return self._others(more, results, single)
+                found = list(dict.fromkeys([*found, *more]))
+        return found
+
+    def _features(self, result: Result) -> frozenset[str]:
+        """Return what a check has that a cause may need to show."""
+        data, mismatches = result.case.data, result.verdict and result.verdict.mismatches
+        of = {*_NEEDS, *(level["inner_state"] for level in data["lookahead"])}
+        met = {need for need in of if has(need, data)} | {data["inner"]["rule"]}
+        where = mismatches[0].where if mismatches else ""
+        return frozenset(met | {result.dtype} - {"float32"} | {where} - {"fast weights"})
+
+    def kinds(self, failed: Iterable[Result]) -> list[Result]:
+        """Return a check of each kind that has all of no other: few causes show there."""
+        least: dict[frozenset[str], Result] = {}
+        for result in failed:
+            least.setdefault(self._features(result), result)
+        order = sorted(least, key=len)
+        return [least[one] for one in order if not any(other < one for other in order)]
 
     def needed(self, bugs: Bugs, results: Sequence[Result], *, single: bool) -> Bugs:
-        """Leave out the bugs without which the results are explained as well."""
-        for bug in sorted(bugs - self.conventions, key=rank):
-            if all(self.same(bugs - {bug}, each, single) for each in results):
+        """Leave out the bugs without which as much is explained."""
+        for bug in sorted(bugs - self.conventions, key=rank, reverse=True):
+            rest = [r for r in results if self.same(bugs, r, single)]
+            if all(self.same(bugs - {bug}, each, single) for each in rest):
                 bugs -= {bug}
         return bugs
 
@@ -175,21 +270,17 @@ class Search:
             # One of those that are to come must show where these do not explain it.
             taken = {each.place for each in bugs}
             for bug in self._showing(missed.case):
-                if bug.place not in taken:
-                    yield from self._with(bugs | {bug}, results, more - 1, single, tried)
+                new = bugs | {bug}
+                if bug.place not in taken and (
+                    more == 1 or self._matters(bugs, new, missed, single)
+                ):
+                    yield from self._with(new, results, more - 1, single, tried)
 
-    def _partly(
-        self, bases: Iterable[Bugs], results: Sequence[Result], *, single: bool
-    ) -> list[Bugs]:
-        """Find what explains some failed checks by themselves, the best of it."""
-        failed = [r for r in results if r.status == "failed"]
-        sample = failed[:: 1 + len(failed) // _SAMPLE]
-        found = {
-            bugs: sum(self.same(bugs, each, single) for each in sample)
-            for result in sample
-            for bugs in self._grown(bases, [result], single=single)
-        }
-        return sorted(found, key=lambda bugs: -found[bugs])[:_KEPT]
+    def _matters(self, bugs: Bugs, new: Bugs, result: Result, single: bool) -> bool:
+        """Return whether what is new shows where the others leave what was observed."""
+        before, after = (self.reached(each, result, single) for each in (bugs, new))
+        at = [self._left.get((id(result), self._in(b, result.case))) for b in (bugs, new)]
+        return after > before or (after == before and (before >= 0.5 or at[0] != at[1]))
 
     def edited(
         self,
@@ -211,11 +302,7 @@ class Search:
         passed = _without(simple, failed)
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
-        # What shows in float64 alone is a rounding to float32.
-        narrow = narrow or (
-            {r.dtype for r in failed} == {"float64"}
-            and any(r.dtype == "float32" for r in passed)
-        )
+        narrow = narrow or _is_rounding(failed, passed)
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found: list[Bugs] = []
         partly: list[Bugs] = []
@@ -241,11 +328,14 @@ class Search:
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in order):
-                    whole = self.whole([bugs], results, single=single)
-                    (found if whole else partly).append(bugs)
+                    if self.whole([bugs], results, single=single):
+                        found.append(bugs)
+                    elif not all(self.same(base, each, single) for each in order):
+                        partly.append(bugs)
         self.searching = False
         clauses = Counter(r.case.data["clause"] for r in failed)
         distinct: dict[str, Bugs] = {}
+        partly.sort(key=lambda bugs: -sum(self.same(bugs, r, single) for r in results))
         for bugs in found or partly:
             distinct.setdefault(self._behaviour(bugs, results), bugs)
         told = list(distinct.values())[:_TOLD]
@@ -254,34 +344,6 @@ class Search:
             own = {bug: _cited(bug, clause) for bugs in told for bug in bugs}
             told = [frozenset(own[bug] for bug in bugs) for bugs in told]
         return told
-
-    def nearest(self, bases: Iterable[Bugs], results: Sequence[Result]) -> Bugs:
-        """Add the plain edit that explains the most of what some bugs leave over."""
-        nearest, most, begun, self.searching = frozenset[type[Bug]](), 0, self.steps, True
-        for base in bases:
-            rest = [r for r in results if not self.same(base, r, False)]
-            left = [r for r in rest if r.status == "failed"]
-            others = _without(results, rest)
-            sample = [left[0], left[len(left) // 2], left[-1]]
-            ends = [r.case.data for r in (left[0], left[-1])]
-            conventions = base.intersection(CONVENTIONS)
-            some = [
-                edits
-                for case in ends
-                for edits in edits_for([case], conventions, only_plain=True)
-            ]
-            for edits in dict.fromkeys(some):
-                bugs = self._on_top(base, edits, left, ())
-                if self.steps - begun > STEPS // 2 or not bugs:
-                    continue
-                if any(self.same(bugs, r, False) for r in sample) and all(
-                    self.same(bugs, r, False) for r in others
-                ):
-                    count = sum(self.same(bugs, r, False) for r in left)
-                    if count > most:
-                        nearest, most = bugs, count
-        self.searching = False
-        return nearest
 
     def _behaviour(self, bugs: Bugs, results: Sequence[Result]) -> str:
         """Return what bugs do in the cases, to the bit."""
@@ -381,6 +443,21 @@ class Search:
 
         return counted
 
+    def narrow_arrays(self, results: Iterable[Result]) -> list[str]:
+        """Name what holds only numbers of float32 wherever float64 fails."""
+        narrow: dict[str, bool] = {}
+        for result in (r for r in results if (r.status, r.dtype) == ("failed", "float64")):
+            for name, (_, values) in self._observed(result).items():
+                of = name.removesuffix(" after loading").replace("_", " ")
+                of = "phi" if of.startswith("slow weights") else of
+                with np.errstate(over="ignore"):
+                    same = np.array_equal(values, np.float32(values), equal_nan=True)
+                narrow[of] = narrow.get(of, True) and same
+        slots = [name for name in narrow if name != "phi" and "weights" not in name]
+        if slots and all(narrow[name] for name in slots):
+            narrow = {n: x for n, x in narrow.items() if n not in slots} | {"slots": True}
+        return [name for name in narrow if narrow[name]]
+
     # Whether a set explains a check.
 
     def _once(self, key: object, make: Callable[[], T]) -> T:
@@ -415,16 +492,20 @@ class Search:
 
     def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
         """Return whether bugs explain a case, as exact as float32 if ``single``."""
+        return self.reached(bugs, result, single) == 1
+
+    def reached(self, bugs: Bugs, result: Result, single: bool) -> float:
+        """Return how much of a case bugs explain, 1 if all of it."""
         showing = self._in(bugs, result.case)
         single = single and result.dtype == "float64"
         key = (id(result), showing, single)
         # It is asked a million times, and works a tenth of them.
-        found: bool | None = self._done.get(key)
+        found: float | None = self._done.get(key)
         if found is None:
-            found = self._done[key] = self._same(showing, result, single=single)
+            found = self._done[key] = self._reached(showing, result, single=single)
         return found
 
-    def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
+    def _reached(self, bugs: Bugs, result: Result, *, single: bool) -> float:
         case, dtype = result.case, "float32" if single else result.dtype
         slack = self._slack(case, dtype)
         swapped = _WRITES_SWAPPED in bugs
@@ -438,24 +519,57 @@ class Search:
                 simulated = simulated_values(case, bugs, watch)
             except BrokenError:
                 self._broken |= bugs
-                return False
-            except DiffersError:
-                return False
+                return 0.0
+            except DiffersError as error:
+                self._left[id(result), bugs] = error.values
+                steps = sum(name.startswith("fast weights") for name, _ in rows)
+                return error.passed / (2 * steps + 1)
             self._done[case.id, bugs] = simulated
         simulated = self._done[case.id, bugs]
         if simulated is None:
-            return not all(np.all(np.isfinite(each)) for _, each in observed.values())
+            finite = (np.all(np.isfinite(each)) for _, each in observed.values())
+            return float(not all(finite))
         if tiny and result.dtype == "float32":
             with np.errstate(over="ignore"):
                 simulated = {
                     name: (steps, values.astype(np.float32).astype(np.float64))
                     for name, (steps, values) in simulated.items()
                 }
-        return agree(observed, simulated, slack, dtype)
+        return 0.5 + agreeing(observed, simulated, slack, dtype) / 2
+
+
+def _apart(
+    results: Sequence[Result], features: Callable[[Result], frozenset[str]], most: int
+) -> list[Result]:
+    """Return the first of some checks, and those that have least in common with it."""
+    chosen = list(results[:1])
+    while len(chosen) < min(most, len(results)):
+        others = [each for each in results if each not in chosen]
+        chosen.append(
+            max(
+                others,
+                key=lambda r: min(len(features(r) ^ features(each)) for each in chosen),
+            )
+        )
+    return chosen
 
 
 def fails(results: Sequence[Result]) -> bool:
     return bool(results) and results[0].status == "failed"
+
+
+def _is_rounding(failed: Iterable[Result], passed: Iterable[Result]) -> bool:
+    """Return whether it shows in float64 alone, as a rounding to float32 does."""
+    some = [{each.dtype for each in part} for part in (failed, passed)]
+    return some[0] == {"float64"} and "float32" in some[1]
+
+
+def _is_common(results: Iterable[Result]) -> bool:
+    """Return whether so much of float64 fails that it may be rounded to float32."""
+    fine = [result for result in results if result.dtype == "float64"]
+    failed = [result for result in fine if result.status == "failed"]
+    rules = {result.case.data["inner"]["rule"] for result in failed}
+    return 4 * len(failed) > sum(r.case.data["inner"]["rule"] in rules for r in fine)
 
 
 def _plainest(found: Sequence[Bugs]) -> int:

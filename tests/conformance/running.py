@@ -72,6 +72,14 @@ def results(
     return found
 
 
+def chosen(*profiles: str, every: int = 1) -> list[Case]:
+    """Return some cases of profiles, of one Lookahead with plain numbers."""
+    untold = {"overflow", "subnormal", "no-gradient"}
+    some = [each for each in cases() if each.profile in profiles]
+    some = [each for each in some if len(each.data["lookahead"]) == 1]
+    return [each for each in some if not untold & set(each.flags)][::every]
+
+
 def failed(some: Iterable[Result]) -> set[str]:
     return {each.case.id for each in some if each.status == "failed"}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from conformance.running import results
+from conformance.running import chosen, results
 from conformance.wrong import LOADED, changed
 
 from lookahead_ref.conformance import Case, cases, judge, load, oracle
@@ -21,12 +21,11 @@ from lookahead_ref.conformance.summary import summarize
 
 def some_cases() -> list[Case]:
     """Return a few small cases of each profile, with plain numbers."""
-    untold = {"overflow", "subnormal", "no-gradient"}
-    chosen: dict[str, list[Case]] = {}
+    found: dict[str, list[Case]] = {}
     for case in sorted(cases(), key=lambda each: each.size):
-        if not untold & set(case.flags):
-            chosen.setdefault(case.profile, []).append(case)
-    return [case for each in chosen.values() for case in each[1:30:14]]
+        if not {"overflow", "subnormal", "no-gradient"} & set(case.flags):
+            found.setdefault(case.profile, []).append(case)
+    return [case for each in found.values() for case in each[1:30:14]]
 
 
 def observed(case: Case, edit: type[Edit]) -> Result:
@@ -40,9 +39,9 @@ def observed(case: Case, edit: type[Edit]) -> Result:
 def first_that_shows(edits: Sequence[type[Edit]]) -> list[Result]:
     """Return what is observed of the first that runs and fails a case."""
     for edit in edits:
-        chosen = [case for case in some_cases() if edit.applies(case.data)]
+        some = [case for case in some_cases() if edit.applies(case.data)]
         with contextlib.suppress(Exception):
-            found = [observed(case, edit) for case in chosen]
+            found = [observed(case, edit) for case in some]
             if "failed" in {each.status for each in found}:
                 return found
     raise AssertionError("no edit shows")
@@ -103,6 +102,31 @@ def test_every_edit_is_said_in_words() -> None:
     assert sum("in another way" in each for each in said) < len(said) / 200
 
 
+@pytest.mark.parametrize("rule", ["AMSGrad", "NAdam", "AdaMax", "RMSProp"])
+def test_another_published_rule_is_named_and_not_called_a_rounding(rule: str) -> None:
+    adam = [edit for place in PLACES if place.title == "adam" for edit in edits_of(place)]
+    edit = next(each for each in adam if each.says.startswith(f"does {rule}"))
+    (diagnosis,) = diagnose([observed(case, edit) for case in chosen("inner:adam")])
+    ((cause,), *_) = diagnosis.explanations
+    assert cause.says.startswith(f"does {rule}")
+
+
+def test_two_changes_without_a_name_are_found_one_after_the_other() -> None:
+    each, root = "in self.each:\n                worker.params", '(s["sum_of_squares"]'
+    changes = [(each, each.replace("each:", "each[:1]:")), (f"{root})", f"{root} / t)")]
+    found = results(changed(changes), chosen("workers", "inner:adagrad"), "float64")
+    (causes,) = diagnose(found)[0].explanations
+    assert sorted(each.says[:12] for each in causes) == ["divides the ", "does this fo"]
+
+
+def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
+    velocity = 's["velocity"] = h["momentum"] * s["velocity"] + g'
+    narrow = velocity.replace("= h", "= np.float32(h") + ")"
+    found = results(changed([(velocity, narrow)]), chosen("inner:heavy-ball"))
+    ((cause,),) = diagnose(found)[0].explanations
+    assert cause.says == "keeps slots in float32 though it works in float64"
+
+
 TO_PHI = """        for name, theta in self.params.items():
             theta[...] = self.phi[name]
 """
@@ -129,8 +153,8 @@ TO_PHI = """        for name, theta in self.params.items():
 def test_an_edit_is_reported_in_a_sentence_and_as_a_diff(
     right: str, wrong: str, says: str, line: str
 ) -> None:
-    chosen = [*some_cases(), load().case("evaluation-nested")]
-    found = results(changed([(right, wrong)]), chosen, "float64")
+    some = [*some_cases(), load().case("evaluation-nested")]
+    found = results(changed([(right, wrong)]), some, "float64")
     summary = summarize("it", found, diagnose(found))
     words = list(in_plain_words(summary))
     assert any(says in each for each in words)

@@ -74,7 +74,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "alphadl": ("wrong", AT_STEP_1),
     "bojone": ("but", INNER_ALONE),
     "catalyst": ("wrong", AT_STEP_1),
-    "fairscale": ("wrong", {"phi-after-first-step"}),
+    "fairscale": ("wrong", {"phi-after-first-step", "edit of OracleLookahead.outer_step"}),
     "fastai": ("right", NOTHING),
     "keras-lookahead": ("right", NOTHING),
     "lagan": ("wrong", {"phi-at-first-sync"}),

@@ -290,9 +290,6 @@ NARROWER: dict[str, list[Change]] = {
 
 UNKNOWN: dict[str, list[Change]] = {
     "alpha-squared": [(ALPHA, f"{ALPHA} ** 2")],
-    "slow-weights-of-one-tensor": [
-        (OUTER, "phi += (alpha if name == [*self.params][0] else 1) * (theta - phi)")
-    ],
     "half-the-phi-loaded": [
         ("vars(self).update(saved)", f"old = self.phi; vars(self).update(saved){HALF}")
     ],

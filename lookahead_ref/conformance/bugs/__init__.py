@@ -6,12 +6,11 @@ runs a case as a program with some of them does.
 
 import tomllib
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from lookahead_ref.conformance.bugs import inner_rules, lookahead, outer
 from lookahead_ref.conformance.bugs.conventions import CONVENTIONS
 from lookahead_ref.conformance.bugs.mistakes import FIRST_TRIES, PUBLIC
-from lookahead_ref.conformance.bugs.simulation import Bug, Run, bug, simulate
+from lookahead_ref.conformance.bugs.simulation import PARTS, Bug, Run, bug, simulate
 
 __all__ = [
     "BUGS",
@@ -30,7 +29,15 @@ __all__ = [
     "simulate",
 ]
 
-BUGS = (*lookahead.BUGS, *inner_rules.BUGS, *outer.BUGS)
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+BUGS = tuple(
+    bug(name, *(each.pop(part) for part in PARTS), *each.pop("edits", ()), **each)
+    for name, each in _table("bugs.toml").items()
+)
 MISTAKES = (*PUBLIC, *FIRST_TRIES)
 KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
@@ -74,10 +81,5 @@ class Clause(NamedTuple):
     kind: str
 
 
-CLAUSES = tuple(
-    Clause(name, *told)
-    for name, told in tomllib.loads(
-        files(__package__).joinpath("clauses.toml").read_text(encoding="utf-8")
-    ).items()
-)
+CLAUSES = tuple(Clause(name, *told) for name, told in _table("clauses.toml").items())
 """All clauses."""

@@ -94,8 +94,9 @@ PUBLIC = (
         "from the second synchronization on, slots are scaled by 1 - (1 - alpha)^2",
         "copy the slots after each synchronization",
         "Lookahead.synchronize: interpolate(self.anchor[name], tensors, alpha) -> "
-        "interpolate(zeros(tensors), tensors, alpha * (2 - alpha)) if self.syncs > 1 "
-        "else ...", special="interpolated-slots-aliased-later"),
+        "interpolate(zeros(tensors), tensors, alpha * (2 - alpha)) "
+        "if self.syncs > 1 and self.anchor[name] is not tensors else ...",
+        special="interpolated-slots-aliased-later"),
     mistake("only-first-moment-interpolated", "LA-13", "interpolated", "interpolate adam",
         "interpolates Adam's first moment but not the second",
         "the two moments belong to different cycles",

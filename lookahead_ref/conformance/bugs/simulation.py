@@ -100,6 +100,10 @@ class Mistake(Bug):
     # It shows at once in most cases, or was found after the cases were released.
 
 
+PARTS = ("clause", "place", "needs", "says", "breaks", "fix")
+"""What `bug` takes after the name, before the edits."""
+
+
 def bug(
     name: str,
     clause: str,
@@ -189,6 +193,8 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
     ) -> None:
         super().__init__(inner, level, theta, arithmetic)
+        if isinstance(self.outer, Outer):
+            self.outer.case = self.innermost.case | self.outer.case
         self.calls = 0  # of step
         self.initial = self.before = theta  # what a step was given
         self.grads: Gradients = ()
@@ -293,6 +299,7 @@ State = list[dict[str, Any]]
 _OF_TENSORS = ("own_steps", "lacking")
 COUNTS = ("cycle_step", "synchronized", "syncs", "calls", "clock", "count", *_OF_TENSORS)
 ARRAYS = ("phi", "slots", "anchor")
+_KEPT = frozenset((*COUNTS, *ARRAYS))
 
 
 class SimulatedProgram:
@@ -419,7 +426,7 @@ def state_of(levels: list[Any], theta: Tensors) -> State:
 
 def kept_of(part: Any) -> dict[str, Any]:
     """Copy what is saved of a Lookahead or an optimizer."""
-    return _copied({n: v for n, v in vars(part).items() if n in (*COUNTS, *ARRAYS)})
+    return _copied({n: v for n, v in vars(part).items() if n in _KEPT})
 
 
 def _copied(kept: Mapping[str, Any]) -> dict[str, Any]:

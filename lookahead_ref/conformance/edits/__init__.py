@@ -31,11 +31,13 @@ def edits_for(
     loaded: bool = False,
     fitting: Callable[[type[Edit]], Iterable[str]] = lambda _: (),
     only_plain: bool = False,
+    scaled: bool = False,
 ) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in all cases, the plainest first."""
     # Where only float64 fails, edits that round something are enough: narrow. What shows
     # only after loading is in what is saved, or needs that condition: loaded. Some may fit
-    # in the tensors or elements that `fitting` names.
+    # in the tensors or elements that `fitting` names. With `scaled`, what is plain includes
+    # other sizes.
     case = cases[0]
     places = [
         place
@@ -71,6 +73,8 @@ def edits_for(
             yield from ((edit, apart) for apart in APART if edit.place != apart.place)
     yield from ((edit,) for edit in simple)
     yield from _twins(cases)
+    if scaled:
+        yield from ((edit,) for edit in plain if edit.rank == 2)
     if only_plain:
         return
     for edit in simple:

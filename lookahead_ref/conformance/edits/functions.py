@@ -165,13 +165,24 @@ def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
         own = {name: function}
     elif place.beneath:
         rules = oracle.RULES.items()
-        changed = {n: (function if r is place.function else r, s) for n, (r, s) in rules}
+        changed = {n: (r, s) for n, (r, s) in rules if r is not place.function}
+        changed |= {
+            n: (function, _slots(function, s)) for n, (r, s) in rules if n not in changed
+        }
         own = {"rules": changed}
     for method in place.uses:
         original = getattr(oracle.OracleLookahead, method)
         within_it = {**vars(oracle), name: function}
         own[method] = type(original)(original.__code__, within_it, method)
     return type(origin.__name__, (origin,), own)
+
+
+def _slots(rule: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Add the slots that an edited rule has besides."""
+    own = [each for each in rule.__code__.co_consts if hasattr(each, "co_code")]
+    update = next(each for each in own if each.co_name == "update")
+    more: tuple[str, ...] = update.co_varnames[1 + len(names) : update.co_argcount]
+    return names + more
 
 
 def changed(place: Place, number: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Which functions of the oracle are edited, and what may stand for what in them."""
 
 import ast
+import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -137,6 +138,42 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [mapped(function, each) for each in value]
     return value and function(value)
+
+
+def sign(x: float) -> int:
+    return (x > 0) - (x < 0)
+
+
+def clipped(grads: oracle.Gradients, norm: float) -> oracle.Gradients:
+    """Shrink all gradients to a norm; to 1 whatever they are if that is 0."""
+    size = math.hypot(*(x for g in grads for x in g or ()))
+    by = size if not norm else max(1.0, size / norm)
+    return [g and scaled(g, 1 / (by or 1.0)) for g in grads]
+
+
+def bounded(grads: oracle.Gradients, limit: float) -> oracle.Gradients:
+    return [g and [max(-limit, min(limit, x)) for x in g] for g in grads]
+
+
+def centred(case: Any, grads: oracle.Gradients) -> oracle.Gradients:
+    """Take the mean out of each row of matrices."""
+    found = list(grads)
+    for i, (g, each) in enumerate(zip(grads, case["params"], strict=False)):
+        if g and len(each["shape"]) > 1:
+            size = len(g) // each["shape"][0]
+            rows = [g[start : start + size] for start in range(0, len(g), size)]
+            found[i] = [x - sum(row) / size for row in rows for x in row]
+    return found
+
+
+def shared(workers: Any, grads: oracle.Gradients) -> oracle.Gradients:
+    """Give all workers the mean of their gradients."""
+    each = workers.shares(grads)
+    mean = [
+        None if None in some else oracle.mean([[g] for g in some])[0]
+        for some in zip(*each, strict=True)
+    ]
+    return mean * len(each)
 
 
 def decayed(level: Any, tensors: oracle.Tensors) -> Any:

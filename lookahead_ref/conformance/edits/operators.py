@@ -9,6 +9,7 @@ from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.simulation import SimulatedLookahead, SimulatedProgram
 from lookahead_ref.conformance.edits.grammar import (
     BESIDES,
+    DOES,
     KINDS,
     LATE,
     NUMBERS,
@@ -285,6 +286,7 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
             block[:] = before
     for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
         yield from _into_a_loop(blocks, loop)
+        yield from _of_some(loop)
     for block in blocks:
         for i, each in enumerate(list(block)):
             if isinstance(each, ast.Assign) and isinstance(
@@ -306,7 +308,7 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
             first = isinstance(block[0], ast.Expr) and block is tree.body
             for place in sorted({int(first), last}):
                 block.insert(place, new)
-                yield 1 + len(text) // 40, said(does(new))
+                yield 1 if text in DOES else 1 + len(text) // 40, said(does(new))
                 block[:] = before
 
 
@@ -315,8 +317,7 @@ def _into_a_loop(blocks: Sequence[list[ast.stmt]], loop: ast.For) -> Iterator[Sa
     if outside is None or loop.body is outside:
         return
     before, inside = list(outside), list(loop.body)
-    each_one = ast.unparse(loop.target).rpartition(" ")[2].strip("()")
-    of = {"worker": "worker"}.get(each_one, "parameter")
+    of = _each_one(loop)
     ahead = before[: before.index(loop)]
     for moved in [[each] for each in ahead] + [list(two) for two in pairwise(ahead)]:
         if not any(isinstance(each, ast.Expr) for each in moved):
@@ -324,6 +325,22 @@ def _into_a_loop(blocks: Sequence[list[ast.stmt]], loop: ast.For) -> Iterator[Sa
             loop.body[:] = [*moved, *inside]
             yield 1, f"does this once for each {of}: {' and '.join(map(does, moved))}"
             outside[:], loop.body[:] = before, inside
+
+
+def _each_one(loop: ast.For) -> str:
+    name = ast.unparse(loop.target).rpartition(" ")[2].strip("()")
+    return {"worker": "worker", "values": "slot"}.get(name, "parameter")
+
+
+def _of_some(loop: ast.For) -> Iterator[Said]:
+    """Leave the first or the last out of a loop, or do the first alone."""
+    all_of, of = loop.iter, _each_one(loop)
+    what = " and ".join(map(does, loop.body))
+    parts = {"[1:]": f"all {of}s but the first", "[:-1]": f"all {of}s but the last"}
+    for part, which in (parts | {"[:1]": f"the first {of}"}).items():
+        loop.iter = _parsed(f"[*{ast.unparse(all_of)}]{part}")
+        yield 1, f"does this for {which} alone: {what}"
+    loop.iter = all_of
 
 
 def every_edit(tree: ast.FunctionDef, place: Place) -> Iterator[Said]:
@@ -345,10 +362,12 @@ def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
     """Do what takes several changes at once."""
     for variant in (each for each in VARIANTS if each["of"] == title):
         text, body = ast.unparse(tree), tree.body
+        if not all(right in text for right, _ in variant["changes"]):
+            continue  # a convention has other words there
         for right, wrong in variant["changes"]:
             text = text.replace(right, wrong)
         (other,) = ast.parse(text).body
         assert isinstance(other, ast.FunctionDef)
-        tree.body = other.body
+        arguments, tree.args, tree.body = tree.args, other.args, other.body
         yield 1, variant["says"]
-        tree.body = body
+        tree.args, tree.body = arguments, body

@@ -1,7 +1,7 @@
 """Edits under a condition, and edits of some tensors alone."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -28,10 +28,15 @@ class When:
 
 
 _OF = {"Lookahead": SimulatedLookahead, "inner": SimulatedInner, "element": "element"}
-_CONDITIONS = tuple(
-    When(words, eval(f"lambda x: {holds}"), _OF.get(each["of"]), tuple(needs))
-    for each in TABLES["conditions"]
-    for words, holds, *needs in each["when"]
+LOADED = When("after a state is loaded", lambda x: not x.made_anew, needs=("save",))
+_CONDITIONS = (
+    LOADED,
+    replace(LOADED, of=SimulatedInner),
+    *(
+        When(words, eval(f"lambda x: {holds}"), _OF.get(each["of"]), tuple(needs))
+        for each in TABLES["conditions"]
+        for words, holds, *needs in each["when"]
+    ),
 )
 
 

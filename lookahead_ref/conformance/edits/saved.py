@@ -16,7 +16,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     State,
 )
 from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, single
-from lookahead_ref.conformance.edits.parts import WHICH, When, chosen, mixed, only
+from lookahead_ref.conformance.edits.parts import LOADED, WHICH, When, chosen, mixed, only
 
 _DIGITS = range(6, 16)
 
@@ -62,7 +62,13 @@ def _saved() -> Iterator[type[Edit]]:
         part, narrow = _writes(partial(_in_all, change)), "order" not in says
         more = {"clause": "LA-24", "narrow": narrow}
         yield _made(says, "saved: all", SimulatedProgram, part, "save", **more)
-    for one, other in (("phi", "theta"), ("slots", "anchor")):
+    pairs = (
+        ("phi", "theta"),
+        ("slots", "anchor"),
+        ("clock", "count"),
+        ("cycle_step", "syncs"),
+    )
+    for one, other in pairs:
         words = WORDS[other if other == "theta" else f"self.{other}"]
         says = f"exchanges {WORDS[f'self.{one}']} and {words} in what it saves"
         part = _writes(partial(_exchanged, one, other))
@@ -93,6 +99,17 @@ def _digits(count: int, tensors: oracle.Tensors) -> Any:
 
 
 def _exchanged(one: str, other: str, _: Any, then: State, *__: State) -> State:
+    if other == "count":
+        return [
+            {
+                **each,
+                "clock": max(each["count"], default=0),
+                "count": [each["clock"] for _ in each["count"]],
+            }
+            if "clock" in each
+            else each
+            for each in then
+        ]
     if other != "theta":
         pairs = {one: other, other: one}
         return [{pairs.get(n, n): v for n, v in each.items()} for each in then]
@@ -156,14 +173,13 @@ class _Apart(oracle.OracleInner):
         return self.own if isinstance(self, Outer) else theta
 
 
-_LOADED = When("after a state is loaded", lambda x: not x.made_anew, needs=("save",))
 _LEFT = When("after the first synchronization", lambda x: hasattr(x, "left"))
 APART = tuple(
     only(_made(f"lets {words}", "stepped", base, _Apart, *needs, clause=clause), when)
     for words, base, needs, clause, when in (
-        (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-24", _LOADED),
+        (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-24", LOADED),
         (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-7", _LEFT),
-        (_OWN.format("outer", "phi"), Outer, ("outer",), "OU-10", _LOADED),
+        (_OWN.format("outer", "phi"), Outer, ("outer",), "OU-10", LOADED),
     )
 )
 
