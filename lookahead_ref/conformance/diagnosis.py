@@ -7,6 +7,7 @@ compared with everything that was observed, the cases that passed included.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from lookahead_ref.conformance.bugs import (
     CONVENTIONS,
@@ -122,7 +123,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
             if edits := search.edited(narrow, telling, single=False, narrow=True):
                 found, single = edits, False
         if most == 1 and not found:
-            limit = STEPS // 3
+            limit = STEPS // 4
             found = search.edited(bases, telling, single=False, plain=True, most=limit)
         if found:
             break
@@ -132,8 +133,8 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         return told(best, single=single)
     # Where all of float64 fails, it may be computed in float32 besides.
     fine = [result.status for result in telling if result.dtype == "float64"]
-    for coarse in (False, True) if fine and "passed" not in fine else (False,):
-        tried = list(dict.fromkeys([*search.supposed, *best]))
+    coarser = (False, True) if fine and "passed" not in fine else (False,)
+    for tried, coarse in product((search.supposed, best), coarser):
         edits = search.edited(tried, telling, single=coarse)
         if search.whole(edits, telling, single=coarse):
             return told(edits, single=coarse)

@@ -42,8 +42,8 @@ _READS_SWAPPED, _WRITES_SWAPPED = map(
 AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
-# simulations, about seven seconds of one core; so many that explain it equally are told.
-STEPS, _TOLD = 80_000, 3
+# simulations, about nine seconds of one core; so many that explain it equally are told.
+STEPS, _TOLD = 110_000, 3
 
 
 class Search:
@@ -171,7 +171,7 @@ class Search:
         for edits in edits_for(
             [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
         ):
-            if self.steps > STEPS * 4 // 5:
+            if self.steps > STEPS * 3 // 5:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
@@ -518,7 +518,8 @@ class Search:
                 watch = self._counted(watching(rows, slack, dtype))
                 simulated = simulated_values(case, bugs, watch)
             except BrokenError:
-                self._broken |= bugs
+                edits = [bug for bug in bugs if issubclass(bug, Edit)]
+                self._broken.update(edits if len(edits) == 1 else ())
                 return 0.0
             except DiffersError as error:
                 self._left[id(result), bugs] = error.values
