@@ -288,7 +288,7 @@ class Search:
         results: Sequence[Result],
         *,
         single: bool,
-        narrow: bool = False,
+        narrow: bool | None = None,
         plain: bool = False,
         every: bool = False,
         most: int = STEPS,
@@ -302,10 +302,13 @@ class Search:
         passed = _without(simple, failed)
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
-        narrow = narrow or _is_rounding(failed, passed)
+        if narrow is None and _is_rounding(failed, passed):
+            limits: Any = {"plain": plain, "every": every, "most": most}
+            found = self.edited(bases, results, single=single, narrow=True, **limits)
+            if self.whole(found, results, single=single):
+                return found
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
-        found: list[Bugs] = []
-        partly: list[Bugs] = []
+        found, partly = list[Bugs](), list[Bugs]()
         self.searching = True
         firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
         loaded = all("after loading" in where for where in firsts)
@@ -313,7 +316,7 @@ class Search:
         for edits in edits_for(
             cases,
             conventions,
-            narrow=narrow,
+            narrow=bool(narrow),
             loaded=loaded,
             fitting=lambda edit: self._parts(bases[0], edit, failed),
             only_plain=plain,

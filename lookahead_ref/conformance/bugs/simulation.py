@@ -167,7 +167,7 @@ class Run(NamedTuple):
     evaluations: dict[int, Tensors]  # by step, counted from 1
 
 
-class Rule(oracle.OracleInner):
+class SimulatedRule(oracle.OracleInner):
     """An inner or an outer optimizer."""
 
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
@@ -176,11 +176,11 @@ class Rule(oracle.OracleInner):
         self.made_anew = True
 
 
-class SimulatedInner(Rule):
+class SimulatedInner(SimulatedRule):
     """The inner optimizer."""
 
 
-class Outer(Rule):
+class Outer(SimulatedRule):
     """The outer optimizer."""
 
 
