@@ -116,6 +116,7 @@ def test_another_rule_is_named_and_not_called_a_rounding(says: str) -> None:
     assert cause.says.startswith(says)
 
 
+@pytest.mark.slow
 def test_two_changes_without_a_name_are_found_one_after_the_other() -> None:
     each, root = "in self.each:\n                worker.params", '(s["sum_of_squares"]'
     changes = [(each, each.replace("each:", "each[:1]:")), (f"{root})", f"{root} / t)")]
