@@ -244,7 +244,8 @@ def one_thread() -> AbstractContextManager[Any]:
     """Keep linear algebra on one thread."""
     purpose = "keep linear algebra on one thread"
     threadpoolctl: Any = require("threadpoolctl", "experiments", purpose)
-    return threadpoolctl.threadpool_limits(limits=1, user_api="blas")  # type: ignore[no-any-return]
+    limits: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(1, "blas")
+    return limits
 
 
 def on_one_thread(
