@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-HOUSE = {"library and backends": 26_670, "all tests": 16_565}
+HOUSE = {"library and backends": 26_681, "all tests": 16_565}
 """What the house may have, without what was built into it since."""
 BUILT: dict[str, tuple[int, int]] = {
     "outer optimizers, five more inner ones, theory, golden profile": (1_040, 830),

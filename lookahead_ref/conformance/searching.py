@@ -3,40 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from math import prod
-from typing import Any, TypeVar, cast
-
-import numpy as np
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
-from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
+from lookahead_ref.conformance.bugs.simulation import Edit, has
 from lookahead_ref.conformance.comparing import (
-    BrokenError,
     Bugs,
-    DiffersError,
-    Values,
-    agreeing,
-    matching,
     rank,
-    rows_of,
-    seen_values,
-    simulated_values,
-    slack_of,
-    watching,
 )
 from lookahead_ref.conformance.edits import edits_for
-from lookahead_ref.conformance.edits.parts import CHOICES, chosen
+from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
 from lookahead_ref.conformance.judging import Result
-from lookahead_ref.conformance.vectors import Case, Float64Array
-
-T = TypeVar("T")
 
 REFERENCE = "reference"
-_NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
-_READS_SWAPPED, _WRITES_SWAPPED = map(
-    by_name, ("reads-bits-swapped", "writes-bits-swapped")
-)
-
 # All sets of so many bugs are tried. Where that is too few, up to so many causes are added
 # one by one, from so many checks that fail, with edits fewer, on top of some of the best.
 AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
@@ -47,11 +25,12 @@ STEPS, _TOLD = 110_000, 3
 
 
 class Search:
-    """Sets of bugs beside what is observed; nothing is simulated twice."""
+    """The search for what explains some results."""
 
     def __init__(self, all_results: Iterable[Result], results: Sequence[Result]) -> None:
-        self._done: dict[object, Any] = {}
-        self._known: dict[int, dict[type[Bug], None]] = {}
+        self._runs = Simulations()
+        self.same, self.reached = self._runs.same, self._runs.reached
+        self.narrow_arrays = self._runs.narrow_arrays
         known = _conventions(results)
         self.asked = any("no-gradient" in each.case.flags for each in all_results)
         # Cases without gradients have no reference, so that a program which passes none of
@@ -59,18 +38,10 @@ class Search:
         lacks = any("no-gradient" in result.case.flags for result in results)
         if lacks and not any(each in NO_GRADIENT for each in known[0]):
             known = [(*each, convention) for each in known for convention in NO_GRADIENT]
-        self.steps = 0  # simulated while edits are tried
-        self.searching = self.limited = False
+        self.limited = False  # whether it ended before all was tried
         # Whether what works in float64 shows only what float32 can be.
-        fine = [self._observed(r) for r in results if r.dtype == "float64"]
-        with np.errstate(over="ignore"):
-            self.is_narrow = all(
-                np.array_equal(values, values.astype(np.float32), equal_nan=True)
-                for each in fine
-                for _, values in each.values()
-            )
-        self._broken: set[type[Bug]] = set()
-        self._left: dict[object, Sequence[float]] = {}  # the weights where it differed
+        fine = [self._runs.observed(r) for r in results if r.dtype == "float64"]
+        self.is_narrow = all(is_narrow(x) for each in fine for _, x in each.values())
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
 
@@ -130,7 +101,7 @@ class Search:
             unseen = [r for r in failed if not self.same(bases[0], r, single)]
             kinds += [r for r in self.kinds(unseen)[:_SAMPLE] if r not in kinds]
             bases, grown = best(bases), dict[Bugs, None]()
-            self.searching = True
+            self._runs.searching = True
             for base in bases:
                 left = [r for r in kinds if not self.same(base, r, single)]
                 for result in _apart(left, self._features, _STARTS if edits else _CHECKS):
@@ -147,7 +118,7 @@ class Search:
                 # What explains a part of a check may do so by chance.
                 if grown := dict.fromkeys(whole or (grown if edits else ())):
                     break
-            self.searching = False
+            self._runs.searching = False
             further = best(grown)
             if not further or score(further[0])[:2] >= score(bases[0])[:2]:
                 break
@@ -162,7 +133,7 @@ class Search:
         conventions = base.intersection(CONVENTIONS)
         taken = {each.place for each in conventions}
         before = self.reached(base, result, single)
-        for bug in self._showing(result.case):
+        for bug in self._runs.showing(result.case):
             if bug.place not in taken:  # in the place of another it may do more
                 others = frozenset(each for each in base if each.place != bug.place)
                 yield from self._if_further(others | {bug}, before, result, single)
@@ -171,7 +142,7 @@ class Search:
         for edits in edits_for(
             [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
         ):
-            if self.steps > STEPS * 3 // 5:
+            if self._runs.steps > STEPS * 3 // 5:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
@@ -206,7 +177,7 @@ class Search:
     def _features(self, result: Result) -> frozenset[str]:
         """Return what a check has that a cause may need to show."""
         data, mismatches = result.case.data, result.verdict and result.verdict.mismatches
-        of = {*_NEEDS, *(level["inner_state"] for level in data["lookahead"])}
+        of = {*NEEDS, *(level["inner_state"] for level in data["lookahead"])}
         met = {need for need in of if has(need, data)} | {data["inner"]["rule"]}
         where = mismatches[0].where if mismatches else ""
         return frozenset(met | {result.dtype} - {"float32"} | {where} - {"fast weights"})
@@ -269,7 +240,7 @@ class Search:
         elif more:
             # One of those that are to come must show where these do not explain it.
             taken = {each.place for each in bugs}
-            for bug in self._showing(missed.case):
+            for bug in self._runs.showing(missed.case):
                 new = bugs | {bug}
                 if bug.place not in taken and (
                     more == 1 or self._matters(bugs, new, missed, single)
@@ -279,7 +250,10 @@ class Search:
     def _matters(self, bugs: Bugs, new: Bugs, result: Result, single: bool) -> bool:
         """Return whether what is new shows where the others leave what was observed."""
         before, after = (self.reached(each, result, single) for each in (bugs, new))
-        at = [self._left.get((id(result), self._in(b, result.case))) for b in (bugs, new)]
+        at = [
+            self._runs.left.get((id(result), self._runs.within(b, result.case)))
+            for b in (bugs, new)
+        ]
         return after > before or (after == before and (before >= 0.5 or at[0] != at[1]))
 
     def edited(
@@ -288,45 +262,46 @@ class Search:
         results: Sequence[Result],
         *,
         single: bool,
-        narrow: bool | None = None,
+        narrow: bool = False,
         plain: bool = False,
-        every: bool = False,
         most: int = STEPS,
     ) -> list[Bugs]:
         """Find the plainest edits of the oracle that explain all, on top of some bugs."""
         simple = _plain(results)
-        simple = simple if fails(simple) and not every else list(results)
+        simple = simple if fails(simple) else list(results)
         failed = [r for r in simple if r.status == "failed"]
         # The bugs may explain some of them already.
         failed = [r for r in failed if not self.same(bases[0], r, single)] or failed
         passed = _without(simple, failed)
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
-        if narrow is None and _is_rounding(failed, passed):
-            limits: Any = {"plain": plain, "every": every, "most": most}
-            found = self.edited(bases, results, single=single, narrow=True, **limits)
-            if self.whole(found, results, single=single):
-                return found
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found, partly = list[Bugs](), list[Bugs]()
-        self.searching = True
+        self._runs.searching = True
         firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
         loaded = all("after loading" in where for where in firsts)
-        cases = [r.case.data for r in failed]
-        for edits in edits_for(
-            cases,
-            conventions,
-            narrow=bool(narrow),
-            loaded=loaded,
-            fitting=lambda edit: self._parts(bases[0], edit, failed),
-            only_plain=plain,
-        ):
-            if self.steps > most:
+        # What fails in float64 alone may be rounded, or differ by little.
+        rounds = (True, False) if _is_rounding(failed, passed) and not narrow else (narrow,)
+        tried = (
+            edits
+            for narrow in rounds
+            if not found
+            for edits in edits_for(
+                [r.case.data for r in failed],
+                conventions,
+                narrow=narrow,
+                loaded=loaded,
+                fitting=lambda edit: self._runs.parts(bases[0], edit, failed),
+                only_plain=plain,
+            )
+        )
+        for edits in tried:
+            if self._runs.steps > most:
                 self.limited = True
                 break
             if len(found) >= _TOLD or (found and edits[0].rank > _plainest(found)):
                 break
-            if not self._broken.isdisjoint(edits[0].__mro__[1:]):
+            if not self._runs.broken.isdisjoint(edits[0].__mro__[1:]):
                 continue
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
@@ -335,25 +310,18 @@ class Search:
                         found.append(bugs)
                     elif not all(self.same(base, each, single) for each in order):
                         partly.append(bugs)
-        self.searching = False
+        self._runs.searching = False
         clauses = Counter(r.case.data["clause"] for r in failed)
         distinct: dict[str, Bugs] = {}
         partly.sort(key=lambda bugs: -sum(self.same(bugs, r, single) for r in results))
         for bugs in found or partly:
-            distinct.setdefault(self._behaviour(bugs, results), bugs)
+            distinct.setdefault(self._runs.behaviour(bugs, results), bugs)
         told = list(distinct.values())[:_TOLD]
         clause, count = clauses.most_common(1)[0]
         if 2 * count > clauses.total():
             own = {bug: _cited(bug, clause) for bugs in told for bug in bugs}
             told = [frozenset(own[bug] for bug in bugs) for bugs in told]
         return told
-
-    def _behaviour(self, bugs: Bugs, results: Sequence[Result]) -> str:
-        """Return what bugs do in the cases, to the bit."""
-        runs = (
-            self._done.get((each.case.id, self._in(bugs, each.case))) for each in results
-        )
-        return str([{n: x.tobytes() for n, (_, x) in (run or {}).items()} for run in runs])
 
     def _on_top(
         self,
@@ -368,178 +336,8 @@ class Search:
         if says.issuperset(map(_what, edits)) or any(s < base.union(edits) for s in found):
             return frozenset()
         if edits[0].fitted is not None:
-            return self._fitted(base, edits[0], failed)
+            return self._runs.fitted(base, edits[0], failed)
         return base.union(edits)
-
-    def _parts(
-        self, base: Bugs, edit: type[Edit], failed: Sequence[Result]
-    ) -> Iterator[str]:
-        """Yield which tensors or elements it may be of, from those that are as observed."""
-        # No element depends on others there.
-        some = [r for r in failed if r.case.data["problem"]["kind"] != "quadratic"]
-        some = [r for r in some if sum(map(prod, r.case.shapes)) > 1]
-        if not some:
-            return
-        result, case = some[0], some[0].case
-        observed, slack = self._observed(result), self._slack(case, result.dtype)
-        data, shapes = case.data, [*map(list, case.shapes)]
-        count = data.get("workers", 1)
-        fits = []
-        for bugs in (base | {edit}, base):
-            watch = self._counted(lambda *_: None)
-            try:
-                simulated = simulated_values(case, bugs, watch)
-            except BrokenError:
-                self._broken |= bugs
-                return
-            if simulated is None:
-                return
-            fits.append(matching(observed, simulated, slack, result.dtype))
-        for words, (need, _) in CHOICES.items():
-            which = chosen(words, shapes[: len(shapes) // count], []) * count
-            flat = np.concatenate(
-                [np.broadcast_to(w, prod(s)) for w, s in zip(which, shapes, strict=True)]
-            )
-            fit = need == "no-gradient" or np.all(np.where(flat, *fits))
-            if fit and (not need or has(need, data)):
-                yield words
-
-    def _fitted(self, base: Bugs, edit: type[Edit], failed: Sequence[Result]) -> Bugs:
-        """Find an edit's constant from one check; return nothing if it has none."""
-        exact = [each for each in failed if each.dtype == "float64"]
-        result = (exact or failed)[0]
-        if result.verdict is None or edit.fitted is None:
-            return frozenset()
-        first, fitted = result.verdict.mismatches[0], edit.fitted
-
-        def missed(constant: float) -> float:
-            bugs = base | {fitted(constant)}
-            found = (
-                simulated_values(result.case, bugs, self._counted(lambda *_: None)) or {}
-            )
-            steps, values = found[first.where]
-            return float(values[steps == first.step, first.element][0]) - first.got
-
-        try:
-            a, b = 1.0, 0.5
-            at_a, at_b = missed(a), missed(b)
-            for _ in range(8):
-                if at_a == at_b or abs(at_b) < 1e-13 * abs(first.got):
-                    break
-                a, b, at_a = b, b - at_b * (b - a) / (at_b - at_a), at_b
-                at_b = missed(b)
-        except (DiffersError, KeyError, ArithmeticError, IndexError):
-            return frozenset()
-        near = float(f"{b:.3g}")
-        constant = near if abs(near - b) < 1e-4 * abs(b) else b
-        if not abs(constant) < 1e9 or abs(at_b) > 1e-5 * abs(first.got):
-            return frozenset()
-        return base | {fitted(constant)}
-
-    def _counted(self, watch: Watch) -> Watch:
-        """Count the steps of a simulation, and one more for its start."""
-        self.steps += self.searching
-
-        def counted(*step: Any) -> None:
-            self.steps += self.searching
-            watch(*step)
-
-        return counted
-
-    def narrow_arrays(self, results: Iterable[Result]) -> list[str]:
-        """Name what holds only numbers of float32 wherever float64 fails."""
-        narrow: dict[str, bool] = {}
-        for result in (r for r in results if (r.status, r.dtype) == ("failed", "float64")):
-            for name, (_, values) in self._observed(result).items():
-                of = name.removesuffix(" after loading").replace("_", " ")
-                of = "phi" if of.startswith(("slow weights", "evaluated")) else of
-                with np.errstate(over="ignore"):
-                    same = np.array_equal(values, np.float32(values), equal_nan=True)
-                narrow[of] = narrow.get(of, True) and same
-        slots = [name for name in narrow if name != "phi" and "weights" not in name]
-        if slots and all(narrow[name] for name in slots):
-            narrow = {n: x for n, x in narrow.items() if n not in slots} | {"slots": True}
-        return [name for name in narrow if narrow[name]]
-
-    # Whether a set explains a check.
-
-    def _once(self, key: object, make: Callable[[], T]) -> T:
-        if key not in self._done:
-            self._done[key] = make()
-        return cast("T", self._done[key])
-
-    def _observed(self, result: Result, *, swapped: bool = False) -> Values:
-        key = (id(result), swapped)
-        return self._once(key, lambda: seen_values(result, swapped=swapped))
-
-    def _slack(self, case: Case, dtype: str) -> Float64Array:
-        return self._once((case.id, dtype), lambda: slack_of(case, dtype))
-
-    def _showing(self, case: Case) -> dict[type[Bug], None]:
-        """Return the bugs that can show in a case, in their order."""
-        found = self._known.get(id(case))
-        if found is None:
-            met = {need for need in _NEEDS if has(need, case.data)}
-            found = {bug: None for bug in KNOWN if met.issuperset(bug.needs)}
-            self._known[id(case)] = found
-        return found
-
-    def _in(self, bugs: Bugs, case: Case) -> Bugs:
-        """Leave out bugs that cannot show in a case: they simulate it as it is."""
-        known = self._showing(case)
-        return frozenset(
-            bug
-            for bug in bugs
-            if (bug.applies(case.data) if issubclass(bug, Edit) else bug in known)
-        )
-
-    def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
-        """Return whether bugs explain a case, as exact as float32 if ``single``."""
-        return self.reached(bugs, result, single) == 1
-
-    def reached(self, bugs: Bugs, result: Result, single: bool) -> float:
-        """Return how much of a case bugs explain, 1 if all of it."""
-        showing = self._in(bugs, result.case)
-        single = single and result.dtype == "float64"
-        key = (id(result), showing, single)
-        # It is asked a million times, and works a tenth of them.
-        found: float | None = self._done.get(key)
-        if found is None:
-            found = self._done[key] = self._reached(showing, result, single=single)
-        return found
-
-    def _reached(self, bugs: Bugs, result: Result, *, single: bool) -> float:
-        case, dtype = result.case, "float32" if single else result.dtype
-        slack = self._slack(case, dtype)
-        swapped = _WRITES_SWAPPED in bugs
-        if tiny := _READS_SWAPPED in bugs:
-            slack = 0 * slack
-        observed = self._observed(result, swapped=swapped)
-        if (case.id, bugs) not in self._done:
-            rows = self._once((id(result), swapped, "rows"), lambda: rows_of(observed))
-            try:
-                watch = self._counted(watching(rows, slack, dtype))
-                simulated = simulated_values(case, bugs, watch)
-            except BrokenError:
-                edits = [bug for bug in bugs if issubclass(bug, Edit)]
-                self._broken.update(edits if len(edits) == 1 else ())
-                return 0.0
-            except DiffersError as error:
-                self._left[id(result), bugs] = error.values
-                steps = sum(name.startswith("fast weights") for name, _ in rows)
-                return error.passed / (2 * steps + 1)
-            self._done[case.id, bugs] = simulated
-        simulated = self._done[case.id, bugs]
-        if simulated is None:
-            finite = (np.all(np.isfinite(each)) for _, each in observed.values())
-            return float(not all(finite))
-        if tiny and result.dtype == "float32":
-            with np.errstate(over="ignore"):
-                simulated = {
-                    name: (steps, values.astype(np.float32).astype(np.float64))
-                    for name, (steps, values) in simulated.items()
-                }
-        return 0.5 + agreeing(observed, simulated, slack, dtype) / 2
 
 
 def _apart(

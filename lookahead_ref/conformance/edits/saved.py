@@ -62,13 +62,7 @@ def _saved() -> Iterator[type[Edit]]:
         part, narrow = _writes(partial(_in_all, change)), "order" not in says
         more = {"clause": "LA-24", "narrow": narrow}
         yield _made(says, "saved: all", SimulatedProgram, part, "save", **more)
-    pairs = (
-        ("phi", "theta"),
-        ("slots", "anchor"),
-        ("clock", "count"),
-        ("cycle_step", "syncs"),
-    )
-    for one, other in pairs:
+    for one, other in TABLES["exchanged"]:
         words = WORDS[other if other == "theta" else f"self.{other}"]
         says = f"exchanges {WORDS[f'self.{one}']} and {words} in what it saves"
         part = _writes(partial(_exchanged, one, other))
@@ -100,16 +94,12 @@ def _digits(count: int, tensors: oracle.Tensors) -> Any:
 
 def _exchanged(one: str, other: str, _: Any, then: State, *__: State) -> State:
     if other == "count":
-        return [
-            {
-                **each,
-                "clock": max(each["count"], default=0),
-                "count": [each["clock"] for _ in each["count"]],
-            }
-            if "clock" in each
-            else each
-            for each in then
-        ]
+
+        def exchanged(each: dict[str, Any]) -> dict[str, Any]:
+            count = [each["clock"]] * len(each["count"])
+            return {**each, "clock": max(each["count"], default=0), "count": count}
+
+        return [exchanged(each) if "clock" in each else each for each in then]
     if other != "theta":
         pairs = {one: other, other: one}
         return [{pairs.get(n, n): v for n, v in each.items()} for each in then]
