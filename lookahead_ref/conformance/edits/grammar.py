@@ -79,13 +79,22 @@ PLACES += tuple(
     for same in TABLES["same"]
     if same["of"] == place.title
 )
-KINDS: list[list[str]] = TABLES["kinds"]
+_ELSEWHERE = [
+    (f"self.{name}", f"self.{where}.{name}", of)
+    for where, (of, *names) in TABLES["elsewhere"].items()
+    for name in names
+]
+KINDS: list[list[str]] = [
+    *TABLES["kinds"],
+    *([own, f"={other}"] for own, other, _ in _ELSEWHERE),
+]
 NUMBERS: dict[str, list[str]] = TABLES["numbers"]
 WORDS: dict[str, str] = TABLES["expressions"] | {
     f"{of}h[{name!r}]": name.replace("_", " ")
     for name in ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
     for of in ("", "self.")
 }
+WORDS |= {other: f"{WORDS[own]} of {of}" for own, other, of in _ELSEWHERE}
 ASKS: dict[str, str] = TABLES["asks"]
 CALLS: dict[str, str] = TABLES["calls"]
 CLAUSES: dict[str, str] = TABLES["clauses"]
@@ -112,12 +121,28 @@ DOES: dict[str, str] = {
     if words
 }
 """What statements do, where more is to be said than their expressions say."""
-VARIANTS: list[dict[str, Any]] = TABLES["variants"]
+
+
+def _variants(variant: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write a variant out for each pair of words and code that it has."""
+    of, says, changes = (variant[name] for name in ("of", "says", "changes"))
+    return [
+        {
+            "of": of,
+            "says": says.replace("WORDS", words),
+            "changes": [(right, wrong.replace("CODE", code)) for right, wrong in changes],
+        }
+        for words, code in variant.get("each", {"": ""}).items()
+    ]
+
+
+VARIANTS = [each for variant in TABLES["variants"] for each in _variants(variant)]
 OWN, RETURN_NUMBERS, SCALED, LATE, TOWARDS = map(
     frozenset[str],
     map(TABLES["names"].get, ("own", "return_numbers", "scaled", "late", "towards")),
 )
 BESIDES: dict[str, str] = TABLES["besides"]
+NEEDED: dict[str, str] = TABLES["needed"]
 DEFAULTS: dict[str, float] = TABLES["defaults"]
 
 
@@ -129,6 +154,16 @@ def scaled(value: Any, by: Any) -> Any:
 def single(value: Any) -> Any:
     """Round a number, tensors, slots or hyperparameters to float32."""
     return mapped(lambda x: float(np.float32(x)), value)
+
+
+def rounded(value: Any, size: int) -> Any:
+    """Round them to numbers of so many bits: 11 in float16, 8 in bfloat16."""
+
+    def short(x: float) -> float:
+        part, exponent = math.frexp(x)
+        return math.ldexp(round(math.ldexp(part, size)), exponent - size)
+
+    return mapped(short, value)
 
 
 def mapped(function: Callable[[Any], Any], value: Any) -> Any:

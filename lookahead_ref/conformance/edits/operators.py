@@ -1,6 +1,7 @@
 """Operators: each changes a function's tree, yields, and undoes its change when resumed."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -193,10 +194,20 @@ def _scales(node: ast.expr) -> bool:
 
 def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator[Said]:
     everything = _expressions(tree)
-    for parent, field, index, node in everything:
-        for new, said_of_it in _others(node, numbers):
+    aims = {
+        node: told(each.targets[0])
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Assign)
+        for node in ast.walk(each.value)
+    }
+    texts = [(ast.unparse(each[-1]), each) for each in everything]
+    counts = Counter(text for text, _ in texts)
+    for text, (parent, field, index, node) in texts:
+        # Which one it is, where it is used for several things.
+        aim = f" to set {aims[node]}" if counts[text] > 1 and node in aims else ""
+        for new, (rank, words) in _others(node, numbers):
             _put(parent, field, index, _parsed(new))
-            yield said_of_it
+            yield rank, words + aim
             _put(parent, field, index, node)
         if isinstance(parent, ast.If) and field == "test":
             for value in ("True", "False"):
@@ -210,7 +221,6 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
                 yield 1, f"leaves the {which} of them out"
                 _put(parent, field, index, node)
     # An expression wherever it stands: another of its kind, or both exchanged.
-    texts = [(ast.unparse(each[-1]), each) for each in everything]
     for kind in KINDS:
         some = {text for text, _ in texts if text in kind}
         for one in sorted(some):
@@ -232,16 +242,16 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
                         )
                     for _, parent, field, index, node in places:
                         _put(parent, field, index, node)
-    counts = [
+    own = [
         each
         for each in ast.walk(tree)
         if isinstance(each, ast.Subscript) and ast.unparse(each) == "self.count[i]"
     ]
-    for each in counts:
+    for each in own:
         each.slice = _parsed("0")
-    if counts:
+    if own:
         yield 0, "keeps one count for all parameters and raises it for each"
-    for each in counts:
+    for each in own:
         each.slice = _parsed("i")
 
 
@@ -363,7 +373,7 @@ def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
     for variant in (each for each in VARIANTS if each["of"] == title):
         text, body = ast.unparse(tree), tree.body
         if not all(right in text for right, _ in variant["changes"]):
-            continue  # a convention has other words there
+            continue  # a convention, or the same in other words, has others there
         for right, wrong in variant["changes"]:
             text = text.replace(right, wrong)
         (other,) = ast.parse(text).body
