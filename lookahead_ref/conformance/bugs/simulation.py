@@ -173,9 +173,8 @@ class SimulatedRule(oracle.OracleInner):
         super().__init__(case, theta, arithmetic)
         self.case = case
         self.made_anew = True
-        self.other: Any = (
-            self  # of an inner optimizer the outer one, if any, and vice versa
-        )
+        self.other: Any = self  # of an inner optimizer the outer one, and vice versa
+        self.level: Any = None  # the Lookahead that steps it
 
 
 class SimulatedInner(SimulatedRule):
@@ -202,8 +201,8 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.innermost.level = self
         if isinstance(self.outer, Outer):
             self.outer.case = self.innermost.case | self.outer.case
-            self.outer.other, self.innermost.other = self.innermost, self.outer
-            self.outer.level = self
+            self.outer.other, self.outer.level = self.innermost, self
+            self.innermost.other = self.outer
         self.calls = 0  # of step
         self.initial = self.before = theta  # what a step was given
         self.old_phi = self.given = theta  # of the last synchronization, before it
