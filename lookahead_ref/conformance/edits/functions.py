@@ -124,7 +124,10 @@ def _edit(
         "place": place.convention or f"edit of {place.title}",
         "says": _filled(f"{words}, in {where}", constant),
         **_needs(place, onto, made.names),
-        "parts": {base: _part(place, base, function) for base in onto or OF_LOOKAHEAD},
+        "parts": {
+            base: _part(place, base, function)
+            for base in onto or [user for user, _ in place.uses]
+        },
         "rank": rank + 3 * unsaid,
         "title": place.title,
         "changed": staticmethod(
@@ -163,7 +166,7 @@ def _needs(
 def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
     """Make the class with the edited function that goes beneath a simulated one."""
     name, own = place.function.__name__, {}
-    origin: Any = oracle.OracleInner if place.beneath else oracle.OracleLookahead
+    origin: Any = oracle.OracleInner if base in OF_RULES else oracle.OracleLookahead
     if place.is_method:
         # A convention's own method stands for one of the oracle.
         within = place.title.partition(".")[0]
@@ -181,8 +184,8 @@ def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
             n: (function, _slots(function, s)) for n, (r, s) in rules if n not in changed
         }
         own = {"rules": changed}
-    for method in place.uses:
-        original = getattr(oracle.OracleLookahead, method)
+    for method in [each for user, each in place.uses if user is base]:
+        original = vars(origin)[method]
         within_it = {**vars(oracle), name: function}
         own[method] = type(original)(original.__code__, within_it, method)
     return type(origin.__name__, (origin,), own)

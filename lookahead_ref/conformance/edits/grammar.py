@@ -34,7 +34,8 @@ class Place:
     words: str
     beneath: tuple[type[Any], ...] = ()  # the simulated classes; () for a helper
     needs: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()  # of a helper: the methods of a Lookahead that call it
+    # Of a helper: the simulated classes and their methods that call it.
+    uses: tuple[tuple[type[Any], str], ...] = ()
     # What is written in another way that does the same: what for what.
     same: tuple[str, str] | None = None
     convention: str = ""  # the place of the convention that it belongs to
@@ -53,12 +54,17 @@ class Place:
 OF_RULES = (SimulatedInner, Outer)
 OF_LOOKAHEAD, OF_WORKERS = (SimulatedLookahead,), (SimulatedWorkers,)
 OF_PROGRAM = (SimulatedProgram,)
+_SYNCHRONIZES = (SimulatedLookahead, "synchronize")
+_HELPERS: dict[str, tuple[tuple[type[Any], str], ...]] = {
+    "interpolate": (_SYNCHRONIZES,),
+    "at": (_SYNCHRONIZES, *((rule, "step") for rule in OF_RULES)),
+}
 _BENEATH = {
     "OracleInner": OF_RULES,
     "OracleLookahead": OF_LOOKAHEAD,
     "OracleWorkers": OF_WORKERS,
     "SimulatedProgram": OF_PROGRAM,
-    "interpolate": (),
+    **dict.fromkeys(_HELPERS, ()),
 }
 TABLES: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("vocabulary.toml").read_text(encoding="utf-8")
@@ -68,7 +74,7 @@ TABLES: dict[str, Any] = tomllib.loads(
 def _place(name: str, clause: str, words: str, *needs: str) -> Place:
     module = simulation if name.startswith("Simulated") else oracle
     beneath = _BENEATH.get(name.partition(".")[0], OF_RULES)
-    uses = () if beneath else ("synchronize",)
+    uses = _HELPERS.get(name, ())
     return Place(attrgetter(name)(module), clause, words, beneath, needs, uses)
 
 

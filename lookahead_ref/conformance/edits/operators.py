@@ -151,15 +151,25 @@ def _of_a_comparison(node: ast.Compare) -> _Other:
         yield new, (1, f"asks whether {told(new)}")
 
 
-_COUNTS = ("self.k", "self.syncs", "self.cycle_step", "self.clock", "inner.clock", "t")
+_COUNTS = (
+    "self.k",
+    "self.syncs",
+    "self.cycle_step",
+    "self.clock",
+    "inner.clock",
+    "t",
+    "clock",
+)
 
 
 def _of_a_count(node: ast.expr) -> _Other:
     text = ast.unparse(node)
     is_number = isinstance(node, ast.Constant) and type(node.value) is int
     if is_number or text in _COUNTS:
-        for sign, word in (("+", "one more than"), ("-", "one less than")):
-            yield f"({text}) {sign} 1", (1 + is_number, f"uses {word} {told(text)}")
+        for by, word in ((1, "one more than"), (-1, "one less than")):
+            of = f"{word} {told(text)}"
+            of = f"{int(text) + by} instead of {text}" if is_number else of
+            yield f"({text}) + {by}", (1 + is_number, f"uses {of}")
     if text == "self.k":
         per_parameter = "counts a step for each parameter: divides k by their number"
         yield "-(-self.k // len(self.phi))", (1, per_parameter)
@@ -379,5 +389,5 @@ def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
         (other,) = ast.parse(text).body
         assert isinstance(other, ast.FunctionDef)
         arguments, tree.args, tree.body = tree.args, other.args, other.body
-        yield 1, variant["says"]
+        yield 0, variant["says"]
         tree.args, tree.body = arguments, body
