@@ -233,11 +233,12 @@ class SimulatedLookahead(oracle.OracleLookahead):
         return theta
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        self.old_phi, self.old_slots, self.given = self.phi, self.slots, theta
+        self.old_phi, self.old_slots = self.phi, self.slots
         self.old_counts = list(self.innermost.count)
         self.innermost.left = theta
         new = super(SimulatedLookahead, self).synchronize(theta)  # noqa: UP008
-        return new  # noqa: RET504
+        self.given = theta
+        return new
 
     def stepped(self) -> list[bool]:
         """Return which tensors count as having done this step."""
