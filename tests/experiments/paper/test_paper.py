@@ -29,6 +29,7 @@ from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, plan, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
+from lookahead_ref.experiments.resume import Note
 from lookahead_ref.experiments.settings import (
     CompareSettings,
     ReproduceSettings,
@@ -210,6 +211,20 @@ def test_a_visit_shows_theta_before_it_is_drawn_back(tmp_path: Path) -> None:
     for path, phi in after.items():
         assert np.array_equal(phi, before[path] + half * (theta[path] - before[path]))
         assert not np.array_equal(phi, theta[path])
+
+
+def test_the_time_left_counts_an_evaluation_by_its_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[float] = []
+    monkeypatch.setattr(Note, "write", lambda note, step, words: done.append(step))
+    with walking(WALKED, tmp_path / "walk", StopRequest(), evaluations=2) as walk:
+        (first,) = walk.visits(1, 1)
+        for _ in range(2):
+            walk.accuracy(first.phi)
+    prepared = train.prepare(WALKED)
+    each = prepared.data.validation.size / (3 * prepared.batch_size)
+    assert done == [0, 1, 1 + each]
 
 
 def test_only_lookahead_can_be_walked(tmp_path: Path) -> None:
