@@ -56,11 +56,11 @@ _RATES = {
     Method("sgd", "SGD", "SGD", "plain"): (30.0, 30.0, 30.0),
     Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"): (30.0, 30.0, 30.0),
     Method("adam", "Adam", "Adam", "plain"): (0.02, 0.01, 0.001),
-    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.01, 0.001),
+    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.03, 0.001),
     Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
 }
 """Learning rates of small, middle and full settings; the first two are the best of a grid
-for each arm (SGD: 10, 30, 100; Adam: 0.005 to 0.04 and 0.001 to 0.03)."""
+for each arm (SGD: 10, 30, 100; Adam: 0.005 to 0.04 and 0.001 to 0.1)."""
 
 _ADAM_ON_WORDS = 0.01
 """Adam's small rate on Penn Treebank, alone and in Lookahead."""
