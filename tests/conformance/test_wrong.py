@@ -16,8 +16,7 @@ from conformance.wrong import (
 )
 
 from lookahead_ref.conformance import Case, cases
-from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, by_name
-from lookahead_ref.conformance.bugs.mistakes import PUBLIC
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, PUBLIC, by_name
 from lookahead_ref.conformance.diagnosis import diagnose
 
 MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}
