@@ -112,7 +112,11 @@ def test_every_edit_is_said_in_words() -> None:
     "says", ["does AMSGrad", "does NAdam", "does AdaMax", "does RMSProp", "leaves sqrt("]
 )
 def test_another_rule_is_named_and_not_called_a_rounding(says: str) -> None:
-    of = ("outer", "outer optimizer") if says == "leaves sqrt(" else ("inner:adam", "Adam")
+    of = (
+        ("outer", "the outer optimizer's Adam")
+        if says == "leaves sqrt("
+        else ("inner:adam", "Adam")
+    )
     adam = [edit for place in PLACES if place.title == "adam" for edit in edits_of(place)]
     edit = next(e for e in adam if e.says.startswith(says) and e.says.endswith(of[1]))
     both = product(chosen(of[0]), ("float32", "float64"))

@@ -9,8 +9,7 @@ from conformance.running import named, results
 from conformance.wrong import CHANGES, GALLERY, NARROWER, TWO_AT_ONCE, UNKNOWN, program
 
 from lookahead_ref.conformance import Case, cases
-from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, by_name
-from lookahead_ref.conformance.bugs.mistakes import PUBLIC
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, PUBLIC, by_name
 from lookahead_ref.conformance.diagnosis import diagnose
 
 MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}

@@ -9,8 +9,15 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from lookahead_ref.conformance.bugs.conventions import CONVENTIONS
-from lookahead_ref.conformance.bugs.mistakes import FIRST_TRIES, PUBLIC
-from lookahead_ref.conformance.bugs.simulation import PARTS, Bug, Run, bug, simulate
+from lookahead_ref.conformance.bugs.simulation import (
+    PARTS,
+    Bug,
+    Mistake,
+    Run,
+    Some,
+    bug,
+    simulate,
+)
 
 __all__ = [
     "BUGS",
@@ -20,6 +27,7 @@ __all__ = [
     "KNOWN",
     "MISTAKES",
     "NO_GRADIENT",
+    "PUBLIC",
     "Bug",
     "Clause",
     "RoundsToSinglePrecision",
@@ -34,11 +42,26 @@ def _table(name: str) -> dict[str, Any]:
     return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
-BUGS = tuple(
-    bug(name, *(each.pop(part) for part in PARTS), *each.pop("edits", ()), **each)
-    for name, each in _table("bugs.toml").items()
+def _declared(table: dict[str, Any], kind: type[Bug]) -> tuple[type[Bug], ...]:
+    return tuple(
+        bug(
+            name,
+            *(each.pop(part) for part in PARTS),
+            *each.pop("edits", ()),
+            kind=kind,
+            mixes=Some if each.pop("mixes", "") else None,
+            **each,
+        )
+        for name, each in table.items()
+    )
+
+
+BUGS = _declared(_table("bugs.toml"), Bug)
+# Of public implementations, and of those who write Lookahead for the first time.
+PUBLIC, _FIRST_TRIES = (
+    _declared(each, Mistake) for each in _table("mistakes.toml").values()
 )
-MISTAKES = (*PUBLIC, *FIRST_TRIES)
+MISTAKES = (*PUBLIC, *_FIRST_TRIES)
 KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 

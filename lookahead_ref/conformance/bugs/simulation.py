@@ -143,9 +143,8 @@ class Edit(Bug):
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
-        if not cls.either:
-            return super().applies(case)
-        return any(has(f"{of}{need}", case) for need in cls.either for of in ("", "outer-"))
+        either = [has(f"{of}{need}", case) for need in cls.either for of in ("", "outer-")]
+        return super().applies(case) and (any(either) or not either)
 
     @classmethod
     def as_dict(cls) -> dict[str, Any]:
@@ -174,6 +173,8 @@ class SimulatedRule(oracle.OracleInner):
         super().__init__(case, theta, arithmetic)
         self.case = case
         self.made_anew = True
+        self.other: Any = self  # of an inner optimizer the outer one, and vice versa
+        self.level: Any = None  # the Lookahead that steps it
 
 
 class SimulatedInner(SimulatedRule):
@@ -193,10 +194,18 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
     ) -> None:
         super().__init__(inner, level, theta, arithmetic)
+        # The next Lookahead within and the one around it, if there are such.
+        self.below: Any = inner if isinstance(inner, SimulatedLookahead) else self
+        self.above: Any = self
+        self.below.above = self
+        self.innermost.level = self
         if isinstance(self.outer, Outer):
             self.outer.case = self.innermost.case | self.outer.case
+            self.outer.other, self.outer.level = self.innermost, self
+            self.innermost.other = self.outer
         self.calls = 0  # of step
         self.initial = self.before = theta  # what a step was given
+        self.old_phi = self.given = theta  # of the last synchronization, before it
         self.grads: Gradients = ()
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
@@ -224,7 +233,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         return theta
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        self.old_phi, self.old_slots = self.phi, self.slots
+        self.old_phi, self.old_slots, self.given = self.phi, self.slots, theta
         self.old_counts = list(self.innermost.count)
         self.innermost.left = theta
         new = super(SimulatedLookahead, self).synchronize(theta)  # noqa: UP008
@@ -299,7 +308,7 @@ State = list[dict[str, Any]]
 _OF_TENSORS = ("own_steps", "lacking")
 COUNTS = ("cycle_step", "synchronized", "syncs", "calls", "clock", "count", *_OF_TENSORS)
 ARRAYS = ("phi", "slots", "anchor")
-_KEPT = frozenset((*COUNTS, *ARRAYS))
+_KEPT = frozenset((*COUNTS, *ARRAYS, "old_phi", "given"))
 
 
 class SimulatedProgram:

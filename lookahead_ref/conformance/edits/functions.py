@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 import textwrap
+from collections.abc import Collection
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from lookahead_ref.conformance.bugs.simulation import Edit, rewritten
 from lookahead_ref.conformance.edits import grammar
 from lookahead_ref.conformance.edits.grammar import (
     CLAUSES,
+    NEEDED,
     OF_LOOKAHEAD,
     OF_PROGRAM,
     OF_RULES,
@@ -110,15 +112,22 @@ def _edit(
 ) -> type[Edit]:
     place, (rank, words) = made.place, made.said
     function = made.function(constant)
-    where = " of the outer optimizer" if onto == OF_RULES[1:] else ""
+    where = place.words
+    if onto in (OF_RULES[:1], OF_RULES[1:]):
+        of, others = ("inner", "outer") if onto == OF_RULES[:1] else ("outer", "inner")
+        where = f"the {of} optimizer's " + where.removeprefix("the optimizer's ")
+        words = words.replace("the other optimizer", f"the {others} optimizer")
     unsaid = UNSAID in words
     words = "does one line in another way" if unsaid else words
     attributes = {
         "clause": _clause(place, words),
         "place": place.convention or f"edit of {place.title}",
-        "says": _filled(f"{words}, in {place.words}{where}", constant),
-        **_needs(place, onto),
-        "parts": {base: _part(place, base, function) for base in onto or OF_LOOKAHEAD},
+        "says": _filled(f"{words}, in {where}", constant),
+        **_needs(place, onto, made.names),
+        "parts": {
+            base: _part(place, base, function)
+            for base in onto or [user for user, _ in place.uses]
+        },
         "rank": rank + 3 * unsaid,
         "title": place.title,
         "changed": staticmethod(
@@ -142,17 +151,22 @@ def _clause(place: Place, says: str) -> str:
     return next(found, place.clause) if place.beneath == OF_LOOKAHEAD else place.clause
 
 
-def _needs(place: Place, onto: tuple[type[Any], ...]) -> dict[str, tuple[str, ...]]:
+def _needs(
+    place: Place, onto: tuple[type[Any], ...], names: Collection[str]
+) -> dict[str, tuple[str, ...]]:
     """Return what a case must have for it to show."""
+    besides = tuple(need for name, need in NEEDED.items() if name in names)
     if onto == OF_RULES[1:]:
-        return {"needs": ("outer", *(f"outer-{each}" for each in place.needs))}
-    return {"either" if onto == OF_RULES else "needs": place.needs}
+        return {"needs": ("outer", *(f"outer-{each}" for each in place.needs), *besides)}
+    if onto == OF_RULES:
+        return {"either": place.needs, "needs": besides}
+    return {"needs": (*place.needs, *besides)}
 
 
 def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
     """Make the class with the edited function that goes beneath a simulated one."""
     name, own = place.function.__name__, {}
-    origin: Any = oracle.OracleInner if place.beneath else oracle.OracleLookahead
+    origin: Any = oracle.OracleInner if base in OF_RULES else oracle.OracleLookahead
     if place.is_method:
         # A convention's own method stands for one of the oracle.
         within = place.title.partition(".")[0]
@@ -170,8 +184,8 @@ def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
             n: (function, _slots(function, s)) for n, (r, s) in rules if n not in changed
         }
         own = {"rules": changed}
-    for method in place.uses:
-        original = getattr(oracle.OracleLookahead, method)
+    for method in [each for user, each in place.uses if user is base]:
+        original = vars(origin)[method]
         within_it = {**vars(oracle), name: function}
         own[method] = type(original)(original.__code__, within_it, method)
     return type(origin.__name__, (origin,), own)

@@ -34,7 +34,8 @@ class Place:
     words: str
     beneath: tuple[type[Any], ...] = ()  # the simulated classes; () for a helper
     needs: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()  # of a helper: the methods of a Lookahead that call it
+    # Of a helper: the simulated classes and their methods that call it.
+    uses: tuple[tuple[type[Any], str], ...] = ()
     # What is written in another way that does the same: what for what.
     same: tuple[str, str] | None = None
     convention: str = ""  # the place of the convention that it belongs to
@@ -53,12 +54,17 @@ class Place:
 OF_RULES = (SimulatedInner, Outer)
 OF_LOOKAHEAD, OF_WORKERS = (SimulatedLookahead,), (SimulatedWorkers,)
 OF_PROGRAM = (SimulatedProgram,)
+_SYNCHRONIZES = (SimulatedLookahead, "synchronize")
+_HELPERS: dict[str, tuple[tuple[type[Any], str], ...]] = {
+    "interpolate": (_SYNCHRONIZES,),
+    "at": (_SYNCHRONIZES, *((rule, "step") for rule in OF_RULES)),
+}
 _BENEATH = {
     "OracleInner": OF_RULES,
     "OracleLookahead": OF_LOOKAHEAD,
     "OracleWorkers": OF_WORKERS,
     "SimulatedProgram": OF_PROGRAM,
-    "interpolate": (),
+    **dict.fromkeys(_HELPERS, ()),
 }
 TABLES: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("vocabulary.toml").read_text(encoding="utf-8")
@@ -68,7 +74,7 @@ TABLES: dict[str, Any] = tomllib.loads(
 def _place(name: str, clause: str, words: str, *needs: str) -> Place:
     module = simulation if name.startswith("Simulated") else oracle
     beneath = _BENEATH.get(name.partition(".")[0], OF_RULES)
-    uses = () if beneath else ("synchronize",)
+    uses = _HELPERS.get(name, ())
     return Place(attrgetter(name)(module), clause, words, beneath, needs, uses)
 
 
@@ -79,13 +85,22 @@ PLACES += tuple(
     for same in TABLES["same"]
     if same["of"] == place.title
 )
-KINDS: list[list[str]] = TABLES["kinds"]
+_ELSEWHERE = [
+    (f"self.{name}", f"self.{where}.{name}", of)
+    for where, (of, *names) in TABLES["elsewhere"].items()
+    for name in names
+]
+KINDS: list[list[str]] = [
+    *TABLES["kinds"],
+    *([own, f"={other}"] for own, other, _ in _ELSEWHERE),
+]
 NUMBERS: dict[str, list[str]] = TABLES["numbers"]
 WORDS: dict[str, str] = TABLES["expressions"] | {
     f"{of}h[{name!r}]": name.replace("_", " ")
     for name in ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
     for of in ("", "self.")
 }
+WORDS |= {other: f"{WORDS[own]} of {of}" for own, other, of in _ELSEWHERE}
 ASKS: dict[str, str] = TABLES["asks"]
 CALLS: dict[str, str] = TABLES["calls"]
 CLAUSES: dict[str, str] = TABLES["clauses"]
@@ -112,12 +127,28 @@ DOES: dict[str, str] = {
     if words
 }
 """What statements do, where more is to be said than their expressions say."""
-VARIANTS: list[dict[str, Any]] = TABLES["variants"]
+
+
+def _variants(variant: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write a variant out for each pair of words and code that it has."""
+    of, says, changes = (variant[name] for name in ("of", "says", "changes"))
+    return [
+        {
+            "of": of,
+            "says": says.replace("WORDS", words),
+            "changes": [(right, wrong.replace("CODE", code)) for right, wrong in changes],
+        }
+        for words, code in variant.get("each", {"": ""}).items()
+    ]
+
+
+VARIANTS = [each for variant in TABLES["variants"] for each in _variants(variant)]
 OWN, RETURN_NUMBERS, SCALED, LATE, TOWARDS = map(
     frozenset[str],
     map(TABLES["names"].get, ("own", "return_numbers", "scaled", "late", "towards")),
 )
 BESIDES: dict[str, str] = TABLES["besides"]
+NEEDED: dict[str, str] = TABLES["needed"]
 DEFAULTS: dict[str, float] = TABLES["defaults"]
 
 
@@ -129,6 +160,16 @@ def scaled(value: Any, by: Any) -> Any:
 def single(value: Any) -> Any:
     """Round a number, tensors, slots or hyperparameters to float32."""
     return mapped(lambda x: float(np.float32(x)), value)
+
+
+def rounded(value: Any, size: int) -> Any:
+    """Round them to numbers of so many bits: 11 in float16, 8 in bfloat16."""
+
+    def short(x: float) -> float:
+        part, exponent = math.frexp(x)
+        return math.ldexp(round(math.ldexp(part, size)), exponent - size)
+
+    return mapped(short, value)
 
 
 def mapped(function: Callable[[Any], Any], value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Operators: each changes a function's tree, yields, and undoes its change when resumed."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -150,15 +151,25 @@ def _of_a_comparison(node: ast.Compare) -> _Other:
         yield new, (1, f"asks whether {told(new)}")
 
 
-_COUNTS = ("self.k", "self.syncs", "self.cycle_step", "self.clock", "inner.clock", "t")
+_COUNTS = (
+    "self.k",
+    "self.syncs",
+    "self.cycle_step",
+    "self.clock",
+    "inner.clock",
+    "t",
+    "clock",
+)
 
 
 def _of_a_count(node: ast.expr) -> _Other:
     text = ast.unparse(node)
     is_number = isinstance(node, ast.Constant) and type(node.value) is int
     if is_number or text in _COUNTS:
-        for sign, word in (("+", "one more than"), ("-", "one less than")):
-            yield f"({text}) {sign} 1", (1 + is_number, f"uses {word} {told(text)}")
+        for by, word in ((1, "one more than"), (-1, "one less than")):
+            of = f"{word} {told(text)}"
+            of = f"{int(text) + by} instead of {text}" if is_number else of
+            yield f"({text}) + {by}", (1 + is_number, f"uses {of}")
     if text == "self.k":
         per_parameter = "counts a step for each parameter: divides k by their number"
         yield "-(-self.k // len(self.phi))", (1, per_parameter)
@@ -193,10 +204,20 @@ def _scales(node: ast.expr) -> bool:
 
 def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator[Said]:
     everything = _expressions(tree)
-    for parent, field, index, node in everything:
-        for new, said_of_it in _others(node, numbers):
+    aims = {
+        node: told(each.targets[0])
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Assign)
+        for node in ast.walk(each.value)
+    }
+    texts = [(ast.unparse(each[-1]), each) for each in everything]
+    counts = Counter(text for text, _ in texts)
+    for text, (parent, field, index, node) in texts:
+        # Which one it is, where it is used for several things.
+        aim = f" to set {aims[node]}" if counts[text] > 1 and node in aims else ""
+        for new, (rank, words) in _others(node, numbers):
             _put(parent, field, index, _parsed(new))
-            yield said_of_it
+            yield rank, words + aim
             _put(parent, field, index, node)
         if isinstance(parent, ast.If) and field == "test":
             for value in ("True", "False"):
@@ -210,7 +231,6 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
                 yield 1, f"leaves the {which} of them out"
                 _put(parent, field, index, node)
     # An expression wherever it stands: another of its kind, or both exchanged.
-    texts = [(ast.unparse(each[-1]), each) for each in everything]
     for kind in KINDS:
         some = {text for text, _ in texts if text in kind}
         for one in sorted(some):
@@ -232,16 +252,16 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
                         )
                     for _, parent, field, index, node in places:
                         _put(parent, field, index, node)
-    counts = [
+    own = [
         each
         for each in ast.walk(tree)
         if isinstance(each, ast.Subscript) and ast.unparse(each) == "self.count[i]"
     ]
-    for each in counts:
+    for each in own:
         each.slice = _parsed("0")
-    if counts:
+    if own:
         yield 0, "keeps one count for all parameters and raises it for each"
-    for each in counts:
+    for each in own:
         each.slice = _parsed("i")
 
 
@@ -363,11 +383,11 @@ def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
     for variant in (each for each in VARIANTS if each["of"] == title):
         text, body = ast.unparse(tree), tree.body
         if not all(right in text for right, _ in variant["changes"]):
-            continue  # a convention has other words there
+            continue  # a convention, or the same in other words, has others there
         for right, wrong in variant["changes"]:
             text = text.replace(right, wrong)
         (other,) = ast.parse(text).body
         assert isinstance(other, ast.FunctionDef)
         arguments, tree.args, tree.body = tree.args, other.args, other.body
-        yield 1, variant["says"]
+        yield 0, variant["says"]
         tree.args, tree.body = arguments, body

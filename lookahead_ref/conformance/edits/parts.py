@@ -95,7 +95,8 @@ def _elements(
     holds: Callable[..., bool], i: int, shape: list[int], n: int, _: bool
 ) -> list[bool]:
     """Choose elements of a tensor."""
-    return [holds(i, n, j, prod(shape)) for j in range(prod(shape))]
+    rows = shape[0] if shape else 1
+    return [holds(i, n, j, prod(shape), rows) for j in range(prod(shape))]
 
 
 Chosen = Callable[[int, list[int], int, bool], bool | list[bool]]
@@ -104,7 +105,7 @@ WHICH: dict[str, tuple[str, Chosen]] = {
     for words, (need, holds) in TABLES["which"].items()
 }
 CHOICES = WHICH | {
-    words: ("", partial(_elements, eval(f"lambda i, n, j, size: {holds}")))
+    words: ("", partial(_elements, eval(f"lambda i, n, j, size, rows: {holds}")))
     for words, holds in TABLES["elements"].items()
 }
 """Tensors, or elements of them."""

@@ -1,13 +1,14 @@
 """What is saved and loaded, piece by piece; what is kept once, or in float32."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs import simulation
+from lookahead_ref.conformance.bugs import helpers, simulation
 from lookahead_ref.conformance.bugs.simulation import (
+    ARRAYS,
     Edit,
     Outer,
     SimulatedInner,
@@ -15,10 +16,14 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
 )
-from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, single
+from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, rounded, single
 from lookahead_ref.conformance.edits.parts import LOADED, WHICH, When, chosen, mixed, only
 
-_DIGITS = range(6, 16)
+HOLDERS: dict[str, tuple[str, Callable[[str, int], bool]]] = {
+    words: (need, eval(f"lambda kind, j: {holds}"))
+    for words, (need, holds) in TABLES["holders"].items()
+}
+_OF_OPTIMIZERS = ("slots", "clock", "count")
 
 
 def _made(
@@ -41,32 +46,41 @@ def _made(
 Change = Callable[[Mapping[str, Any], State, State, State], State]
 """From the case, what was taken, what is there at the end and what is new."""
 
+_CODE = {**vars(oracle), **vars(helpers), "mapped": mapped, "rounded": rounded}
+_CODE |= {"single": single, "digits": lambda x, n: mapped(lambda y: float(f"{y:.{n}g}"), x)}
+_ARRAYS = {"": "what it saves", "theta": "the fast weights that it saves"}
+_ARRAYS |= {name: f"{WORDS[f'self.{name}']} that it saves" for name in ARRAYS}
+
 
 def _saved() -> Iterator[type[Edit]]:
     for words, (piece, *needs) in TABLES["pieces"].items():
-        for of in ("", *WHICH):
-            told, need = f"{words} {of}".strip(), WHICH[of][:1] if of else ()
-            lost = f"does not load {told}: they stay as the new program made them"
-            late = f"saves {told} too late: they are those of the end"
+        # Of optimizers, or of Lookaheads.
+        own = [of for of in HOLDERS if ("optimizer" in of) == (piece in _OF_OPTIMIZERS)]
+        some = WHICH if piece in (*_ARRAYS, "count") else ()
+        for of in ("", *some, *own):
+            need = (WHICH | HOLDERS)[of][:1] if of else ()
+            told = f"{words.removesuffix(' of the parameters')} {of}" if of else words
+            lost = f"does not load {told}: it keeps what the new program began with"
+            late = f"saves {told} too late: as it is at the end"
             for says, is_late in ((lost, False), (late, True)):
                 part = _writes(partial(_replaced, piece, of, is_late))
                 rank, where = 1 + len(need), f"saved: {piece}"
                 asked = ("save", *needs, *need)
                 yield _made(says, where, SimulatedProgram, part, *asked, rank=rank)
-    changes: Iterable[tuple[str, Callable[[Any], Any]]] = (
-        ("rounds what it saves to float32", single),
-        *((f"saves {n} digits of each number", partial(_digits, n)) for n in _DIGITS),
-        ("saves the parameters' arrays in the opposite order", lambda each: each[::-1]),
-    )
-    for says, change in changes:
-        part, narrow = _writes(partial(_in_all, change)), "order" not in says
-        more = {"clause": "LA-24", "narrow": narrow}
-        yield _made(says, "saved: all", SimulatedProgram, part, "save", **more)
-    for one, other in TABLES["exchanged"]:
-        words = WORDS[other if other == "theta" else f"self.{other}"]
-        says = f"exchanges {WORDS[f'self.{one}']} and {words} in what it saves"
-        part = _writes(partial(_exchanged, one, other))
-        yield _made(says, "saved: all", SimulatedProgram, part, "save")
+    for words, code in TABLES["written"].items():
+        change = eval(f"lambda x: {code}", _CODE)
+        for name, of in _ARRAYS.items():
+            names = (name,) if name else (*ARRAYS, "theta")
+            part = _writes(partial(_in_all, change, names))
+            more = {"clause": "LA-24", "narrow": "order" not in words}
+            says, rank = words.replace("WHAT", of), 1 + bool(name)
+            yield _made(
+                says, "saved: all", SimulatedProgram, part, "save", rank=rank, **more
+            )
+    for words, (code, *needs) in TABLES["confused"].items():
+        change = eval(f"lambda each, kind, level, rule, own, phis, of, anew: {code}", _CODE)
+        part = _writes(partial(_confused, change))
+        yield _made(words, "saved: all", SimulatedProgram, part, "save", *needs)
 
 
 def _writes(change: Change) -> type[Any]:
@@ -79,46 +93,59 @@ def _writes(change: Change) -> type[Any]:
     return Writes
 
 
-def _in_all(change: Callable[[Any], Any], _: Any, then: State, *__: State) -> State:
+def _in_all(
+    change: Callable[[Any], Any], names: Collection[str], _: Any, then: State, *__: State
+) -> State:
     def changed(name: str, value: Any) -> Any:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name in names:
             return {each: change(tensors) for each, tensors in value.items()}
-        return change(value) if name in (*simulation.ARRAYS, "theta") else value
+        return change(value) if name in names else value
 
     return [{name: changed(name, value) for name, value in each.items()} for each in then]
 
 
-def _digits(count: int, tensors: oracle.Tensors) -> Any:
-    return mapped(lambda x: float(f"{x:.{count}g}"), tensors)
+def _kinds(case: Mapping[str, Any], state: State) -> Iterator[tuple[str, int]]:
+    """Say of each part of a state what it is of, and its number among those."""
+    workers = case.get("workers", 1)
+    sizes = {"Lookahead": max(workers, len(case["lookahead"])), "inner": workers}
+    sizes["outer"] = len(state) - 1 - sum(sizes.values())
+    yield from ((kind, j) for kind, size in sizes.items() for j in range(size))
+    yield "weights", 0
 
 
-def _exchanged(one: str, other: str, _: Any, then: State, *__: State) -> State:
-    if other == "count":
-
-        def exchanged(each: dict[str, Any]) -> dict[str, Any]:
-            count = [each["clock"]] * len(each["count"])
-            return {**each, "clock": max(each["count"], default=0), "count": count}
-
-        return [exchanged(each) if "clock" in each else each for each in then]
-    if other != "theta":
-        pairs = {one: other, other: one}
-        return [{pairs.get(n, n): v for n, v in each.items()} for each in then]
-    first, *rest, weights = then
-    return [{**first, "phi": weights["theta"]}, *rest, {"theta": first["phi"]}]
+def _confused(
+    change: Callable[..., dict[str, Any]], case: Mapping[str, Any], *states: State
+) -> State:
+    """Change each part of what is saved by others."""
+    then, _, fresh = states
+    kinds, workers = list(_kinds(case, then)), case.get("workers", 1)
+    of = dict(zip(kinds, then, strict=True))
+    weights = oracle.parted(then[-1]["theta"], workers)
+    phis = oracle.joined([of["Lookahead", j]["phi"] for j in range(workers)])
+    found = []
+    for (kind, j), each, anew in zip(kinds, then, fresh, strict=True):
+        j %= workers
+        level, rule = of["Lookahead", j], of["inner", j]
+        new = change(each, kind, level, rule, weights[j], phis, of, anew)
+        found.append({**each, **{n: v for n, v in new.items() if n in each}})
+    return found
 
 
 def _replaced(
     name: str, of: str, is_late: bool, case: Mapping[str, Any], *states: State
 ) -> State:
-    """Take a piece from another state, perhaps of some tensors."""
+    """Take a piece from another state, perhaps of some tensors, or of one optimizer."""
     then, now, fresh = states
     shapes = [each["shape"] for each in case["params"]]
     found = []
-    for each, other in zip(then, now if is_late else fresh, strict=True):
+    others = now if is_late else fresh
+    for where, each, other in zip(_kinds(case, then), then, others, strict=True):
         piece = {n: v for n, v in other.items() if n == name}
+        if of in HOLDERS and not HOLDERS[of][1](*where):
+            piece = {}
         if name == "theta" and piece and not is_late:  # but the inner optimizer may have it
             piece["left"] = each[name]
-        if of and name in piece:
+        if of in WHICH and name in piece:
             count = case.get("workers", 1)
             which = chosen(of, shapes[: len(shapes) // count], [])
             which = which * count if name == "theta" else which
