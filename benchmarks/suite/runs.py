@@ -83,9 +83,9 @@ def jax(work: Any) -> Run:
     params, carried, forward = work.jax()
 
     def loss(params: Any, carried: Any, x: Any, labels: Any) -> tuple[Any, Any]:
-        logits, carried = forward(params, carried, x)
+        logits, carried, penalty = forward(params, carried, x)
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1)
-        return -chosen.mean(), carried
+        return penalty - chosen.mean(), carried
 
     def step(params: Any, carried: Any, x: Any, labels: Any) -> tuple[Any, Any, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)

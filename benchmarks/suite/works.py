@@ -83,17 +83,34 @@ class MLPWork:
             for a, b in zip(self.sizes[:-1], self.sizes[1:], strict=True)
         ]
 
-        def forward(params: Any, carried: Any, x: Any) -> tuple[Any, Any]:
+        def forward(params: Any, carried: Any, x: Any) -> tuple[Any, Any, Any]:
             for weight, bias in params[:-1]:
                 x = jax.nn.relu(x @ weight + bias)
             weight, bias = params[-1]
-            return x @ weight + bias, carried
+            return x @ weight + bias, carried, 0
 
         return params, (), forward
 
 
 def normal(rng: np.random.Generator, scale: float, *shape: int) -> Any:
     return np.float32(scale) * rng.standard_normal(shape, np.float32)
+
+
+def scanned(fed: Any, recurrent: Any, state: Any) -> tuple[Any, Any]:
+    """Run an LSTM in JAX over what the inputs feed its gates."""
+    import jax
+    import jax.numpy as jnp
+
+    def step(state: Any, fed: Any) -> tuple[Any, Any]:
+        h, c = state
+        gates = jnp.split(fed + h @ recurrent, 4, axis=-1)
+        i, f, o = (jax.nn.sigmoid(each) for each in gates[:3])
+        c = f * c + i * jnp.tanh(gates[3])
+        h = o * jnp.tanh(c)
+        return (h, c), h
+
+    last, outputs = jax.lax.scan(step, state, fed)
+    return outputs, jax.lax.stop_gradient(last)
 
 
 @dataclass(frozen=True)
@@ -137,9 +154,6 @@ class LSTMWork:
         return nn.ModuleList([embedding, lstm, output]), forward
 
     def jax(self) -> tuple[Any, Any, Any]:
-        import jax
-        import jax.numpy as jnp
-
         rng, width = np.random.default_rng(0), self.hidden
         scale = 1 / np.sqrt(width)
         layers = [
@@ -148,24 +162,13 @@ class LSTMWork:
         ]
         ends = [normal(rng, scale, *each) for each in ((self.vocabulary, width),) * 2]
 
-        def forward(params: Any, carried: Any, tokens: Any) -> tuple[Any, Any]:
+        def forward(params: Any, carried: Any, tokens: Any) -> tuple[Any, Any, Any]:
             layers, (embedding, output) = params
             x, found = embedding[tokens], []
             for (weight, bias), state in zip(layers, carried, strict=True):
-                # All inputs at once; what is recurrent, step by step.
-                fed = x @ weight[:width] + bias
-
-                def step(state: Any, fed: Any, weight: Any = weight) -> tuple[Any, Any]:
-                    h, c = state
-                    gates = jnp.split(fed + h @ weight[width:], 4, axis=-1)
-                    i, f, o = (jax.nn.sigmoid(each) for each in gates[:3])
-                    c = f * c + i * jnp.tanh(gates[3])
-                    h = o * jnp.tanh(c)
-                    return (h, c), h
-
-                last, x = jax.lax.scan(step, state, fed)
-                found.append(jax.lax.stop_gradient(last))
-            return x.reshape(-1, width) @ output.T, found
+                x, last = scanned(x @ weight[:width] + bias, weight[width:], state)
+                found.append(last)
+            return x.reshape(-1, width) @ output.T, found, 0
 
         zeros = np.zeros((self.batch, width), np.float32)
         return (layers, ends), [(zeros, zeros)] * self.layers, forward
@@ -226,6 +229,45 @@ class AWDLSTMWork:
 
         parameters = nn.ParameterList([bias, *recurrent])
         return nn.ModuleList([embedding, *lstms, parameters]), forward
+
+    def jax(self) -> tuple[Any, Any, Any]:
+        import jax
+        import jax.numpy as jnp
+
+        rng, widths = np.random.default_rng(0), [self.hidden, self.hidden, self.width]
+        ends = [np.zeros(self.vocabulary, np.float32)]
+        ends += [normal(rng, 0.1, self.vocabulary, self.width)]
+        layers = [
+            (*(normal(rng, b**-0.5, c, 4 * b) for c in (a, b)), np.zeros(4 * b, np.float32))
+            for a, b in zip([self.width, *widths], widths, strict=False)
+        ]
+
+        def forward(params: Any, carried: Any, tokens: Any) -> tuple[Any, Any, Any]:
+            (bias, embedding), layers = params
+            key, states = carried
+            keys = iter(jax.random.split(key, 9))
+
+            def dropped(x: Any, rate: float, *shape: int) -> Any:
+                kept = jax.random.bernoulli(next(keys), 1 - rate, shape or x.shape)
+                return jnp.where(kept, x / (1 - rate), 0)
+
+            x = dropped(embedding, 0.1, self.vocabulary, 1)[tokens]
+            x, found = dropped(x, 0.4, 1, *x.shape[1:]), []
+            for number, (input_weight, recurrent, gate_bias) in enumerate(layers):
+                x, state = scanned(
+                    x @ input_weight + gate_bias, dropped(recurrent, 0.5), states[number]
+                )
+                found.append(state)
+                hidden, rate = x, 0.4 if number == 2 else 0.25
+                x = dropped(hidden, rate, 1, *hidden.shape[1:])
+            change = hidden[1:] - hidden[:-1]
+            penalty = 2 * (x**2).mean() + (change**2).mean()
+            logits = x.reshape(-1, self.width) @ embedding.T + bias
+            return logits, (next(keys), found), penalty
+
+        zeros = [np.zeros((self.batch, width), np.float32) for width in widths]
+        carried = jax.random.key(0), [(zero, zero) for zero in zeros]
+        return (ends, layers), carried, forward
 
 
 @dataclass(frozen=True)
@@ -334,7 +376,7 @@ class ResNetWork:
             mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
             return (x - mean) * (scale * jax.lax.rsqrt(variance + 1e-5)) + shift
 
-        def forward(params: Any, carried: Any, x: Any) -> tuple[Any, Any]:
+        def forward(params: Any, carried: Any, x: Any) -> tuple[Any, Any, Any]:
             y = jax.nn.relu(
                 run(x.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), params["stem"])
             )
@@ -347,7 +389,7 @@ class ResNetWork:
                     more = z.shape[-1] - y.shape[-1]
                     y = jnp.pad(y[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (0, more)))
                 y = jax.nn.relu(z + y)
-            return y.mean((1, 2)) @ params["output"], carried
+            return y.mean((1, 2)) @ params["output"], carried, 0
 
         return params, (), forward
 

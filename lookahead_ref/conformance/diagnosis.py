@@ -20,7 +20,6 @@ from lookahead_ref.conformance.bugs import (
 from lookahead_ref.conformance.comparing import Bugs, rank
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.searching import AT_ONCE, REFERENCE, STEPS, Search, fails
-from lookahead_ref.conformance.vectors import Case
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
@@ -96,7 +95,7 @@ def _general(convention: type[Bug]) -> list[str]:
 
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
-    telling = [r for r in results if _tells(r.case) and r.seen is not None]
+    telling = [r for r in results if r.seen and not _UNTELLING.intersection(r.case.flags)]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "failed", r.case.size, r.dtype))
     if not fails(telling):
@@ -120,7 +119,11 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         if found and single and not search.is_narrow:
             # Something is rounded, but not everything is.
             narrow = list(dict.fromkeys([*search.supposed, *found]))
-            if edits := search.edited(narrow, telling, single=False, narrow=True):
+            edits = search.edited(narrow, telling, single=False, narrow=True)
+            edits = edits or search.whole(
+                search.together(narrow, telling, single=False), telling, single=False
+            )
+            if edits:
                 found, single = edits, False
         if most == 1 and not found:
             limit = STEPS // 4
@@ -179,7 +182,7 @@ def _told(
         # One that is followed throughout is allowed, even if no passed case shows it.
         allowed = frozenset(CONVENTIONS)
     ranked = {
-        tuple(sorted(bugs - allowed, key=lambda bug: (rank(bug), bug.name)))
+        tuple(sorted(_causes(bugs, allowed), key=lambda bug: (rank(bug), bug.name)))
         for bugs in found
     }
     more = (_rounding(search, results),) if single else ()
@@ -212,6 +215,13 @@ def _told(
     )
 
 
+def _causes(bugs: Bugs, allowed: Bugs) -> Bugs:
+    """Leave conventions out, but for one that goes with another or with a cause."""
+    about = Counter(bug.clause for bug in bugs)
+    mixed = {bug for bug in bugs.intersection(NO_GRADIENT) if about[bug.clause] > 1}
+    return bugs - (allowed - mixed)
+
+
 def _rounding(search: Search, results: Sequence[Result]) -> type[Bug]:
     """Return the bug of float32, with the arrays that show it."""
     if search.is_narrow:
@@ -220,10 +230,6 @@ def _rounding(search: Search, results: Sequence[Result]) -> type[Bug]:
     kept = " and ".join(arrays)
     says = f"keeps {kept} in float32 though it works in float64"
     return type(bug.__name__, (bug,), {"says": says}) if arrays else bug
-
-
-def _tells(case: Case) -> bool:
-    return not _UNTELLING.intersection(case.flags)
 
 
 def _is_special(bugs: Bugs, others: Bugs) -> bool:

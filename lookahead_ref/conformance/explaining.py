@@ -161,8 +161,9 @@ class Simulations:
         for bugs in (base | {edit}, base):
             try:
                 simulated = self._simulated(case, bugs)
-            except BrokenError:
-                self._blame(bugs)
+            except DiffersError as error:  # it cannot run, or not beside the others
+                if isinstance(error, BrokenError):
+                    self._blame(bugs)
                 return
             if simulated is None:
                 return

@@ -328,7 +328,7 @@ def _causes(summary: RunSummary) -> Iterator[str]:
                     continue
                 if cause.get("diff"):
                     yield "\n".join([f"The change to {cause['function']}:", *cause["diff"]])
-                elif "diff" not in cause:
+                elif "diff" not in cause and cause["kind"] == "bug":
                     seen.add(cause["name"])
                     breaks, fix = cause["breaks"], cause["fix"]
                     yield f"What that breaks: {breaks}. What to do: {fix}."

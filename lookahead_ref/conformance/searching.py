@@ -6,10 +6,7 @@ from itertools import product
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
-from lookahead_ref.conformance.comparing import (
-    Bugs,
-    rank,
-)
+from lookahead_ref.conformance.comparing import Bugs, rank
 from lookahead_ref.conformance.edits import edits_for
 from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
 from lookahead_ref.conformance.judging import Result
@@ -34,15 +31,17 @@ class Search:
         known = _conventions(results)
         self.asked = any("no-gradient" in each.case.flags for each in all_results)
         # Cases without gradients have no reference, so that a program which passes none of
-        # them follows one convention or another.
-        lacks = any("no-gradient" in result.case.flags for result in results)
-        if lacks and not any(each in NO_GRADIENT for each in known[0]):
-            known = [(*each, convention) for each in known for convention in NO_GRADIENT]
+        # them follows one convention or another; what fails in them alone, another half.
+        lacks = ["no-gradient" in r.case.flags for r in results]
+        failed = [x for x, r in zip(lacks, results, strict=True) if r.status == "failed"]
+        if all(failed) or (any(lacks) and not set(NO_GRADIENT).intersection(known[0])):
+            rest = [frozenset(each).difference(NO_GRADIENT) for each in known]
+            known = [(*each, convention) for each in rest for convention in NO_GRADIENT]
         self.limited = False  # whether it ended before all was tried
         # Whether what works in float64 shows only what float32 can be.
         fine = [self._runs.observed(r) for r in results if r.dtype == "float64"]
         self.is_narrow = all(is_narrow(x) for each in fine for _, x in each.values())
-        self.supposed = [frozenset(each) for each in known]
+        self.supposed = [*dict.fromkeys(map(frozenset, known))]
         self.conventions = frozenset(each for some in known for each in some)
 
     def few(self, results: Sequence[Result], most: int) -> tuple[list[Bugs], bool]:
@@ -136,7 +135,8 @@ class Search:
         for bug in self._runs.showing(result.case):
             if bug.place not in taken:  # in the place of another it may do more
                 others = frozenset(each for each in base if each.place != bug.place)
-                yield from self._if_further(others | {bug}, before, result, single)
+                if self.reached(others | {bug}, result, single) > before:
+                    yield others | {bug}
         if not edits_too:
             return
         for edits in edits_for(
@@ -146,13 +146,8 @@ class Search:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
-            yield from self._if_further(bugs, before, result, single)
-
-    def _if_further(
-        self, bugs: Bugs, before: float, result: Result, single: bool
-    ) -> Iterator[Bugs]:
-        if bugs and self.reached(bugs, result, single) > before:
-            yield bugs
+            if bugs and self.reached(bugs, result, single) > before:
+                yield bugs
 
     def _others(
         self, found: list[Bugs], results: Sequence[Result], single: bool
@@ -276,7 +271,7 @@ class Search:
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
-        found, partly = list[Bugs](), list[Bugs]()
+        found, partly, plainest = list[Bugs](), list[Bugs](), 0
         self._runs.searching = True
         firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
         loaded = all("after loading" in where for where in firsts)
@@ -299,7 +294,7 @@ class Search:
             if self._runs.steps > most:
                 self.limited = True
                 break
-            if len(found) >= _TOLD or (found and edits[0].rank > _plainest(found)):
+            if len(found) >= _TOLD or (found and edits[0].rank > plainest):
                 break
             if not self._runs.broken.isdisjoint(edits[0].__mro__[1:]):
                 continue
@@ -307,6 +302,7 @@ class Search:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):
+                        plainest = plainest if found else edits[0].rank
                         found.append(bugs)
                     elif not all(self.same(base, each, single) for each in order):
                         partly.append(bugs)
@@ -372,10 +368,6 @@ def _is_common(results: Iterable[Result]) -> bool:
     failed = [result for result in fine if result.status == "failed"]
     rules = {result.case.data["inner"]["rule"] for result in failed}
     return 4 * len(failed) > sum(r.case.data["inner"]["rule"] in rules for r in fine)
-
-
-def _plainest(found: Sequence[Bugs]) -> int:
-    return min(bug.rank for bugs in found for bug in bugs if issubclass(bug, Edit))
 
 
 def _what(bug: type[Bug]) -> str:

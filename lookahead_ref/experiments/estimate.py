@@ -140,8 +140,18 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
     evaluate(some)  # compiles
     share = _seconds(prepared) / _size(learned) if carries(model) else 0.0
     each = _seconds(lambda: evaluate(some)) / _size(some)
-    looked_at = min(settings.statistics_examples or _size(data.train), _size(data.train))
-    return per_step, share * looked_at, each
+    return per_step, share * _looked_at(run), each
+
+
+def examples_evaluated(run: Prepared) -> int:
+    """Return how many examples an evaluation without the training set goes through."""
+    return _size(run.data.validation) + (_looked_at(run) if carries(run.model) else 0)
+
+
+def _looked_at(run: Prepared) -> int:
+    """Return of how many training examples an evaluation computes the statistics."""
+    every = _size(run.data.train)
+    return min(run.settings.statistics_examples or every, every)
 
 
 def _some(source: Any) -> Any:

@@ -150,12 +150,12 @@ def _longer(settings: TrainSettings, epochs: int) -> TrainSettings:
 class Note:
     """A file beside a run's checkpoints with its progress, for display."""
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path, steps: float) -> None:
         self._file = folder / "now.json"
         self._steps = steps
         self._written = -math.inf
 
-    def write(self, step: int, words: str) -> None:
+    def write(self, step: float, words: str) -> None:
         """Write it, at most once a second."""
         if time.monotonic() - self._written < 1.0:
             return

@@ -10,7 +10,7 @@ from conformance.running import chosen, results
 from conformance.wrong import LOADED, changed
 
 from lookahead_ref.conformance import Case, cases, judge, load, oracle
-from lookahead_ref.conformance.bugs import simulate
+from lookahead_ref.conformance.bugs import Bug, by_name, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
@@ -29,9 +29,9 @@ def some_cases() -> list[Case]:
     return [case for each in found.values() for case in each[1:30:14]]
 
 
-def observed(case: Case, edit: type[Edit], dtype: str = "float64") -> Result:
+def observed(case: Case, *bugs: type[Bug], dtype: str = "float64") -> Result:
     """Take a case through the edited oracle."""
-    seen = observed_of(simulate(case.data, oracle.Double(), [edit]))
+    seen = observed_of(simulate(case.data, oracle.Double(), bugs))
     verdict = judge(case, seen, dtype)
     status: Any = "passed" if verdict.passed else "failed"
     return Result(case, dtype, status, "", verdict, seen)
@@ -58,6 +58,11 @@ def test_an_edit_of_the_oracle_is_found_again(twelfth: int) -> None:
     # One with a name that leaves something over is told before an edit that does not.
     causes = [cause for some in diagnosis.explanations for cause in some]
     assert not (diagnosis.exceptions and any(issubclass(each, Edit) for each in causes))
+
+
+def edit_that(says: str) -> type[Edit]:
+    """Return an edit by its words."""
+    return next(e for place in PLACES for e in edits_of(place) if e.says == says)
 
 
 SYNC, ADVANCE = "OracleLookahead.synchronize", "OracleLookahead.advance"
@@ -115,7 +120,7 @@ def test_another_rule_is_named_and_not_called_a_rounding(says: str) -> None:
     adam = [edit for place in PLACES if place.title == "adam" for edit in edits_of(place)]
     edit = next(e for e in adam if e.says.startswith(says) and e.says.endswith(of[1]))
     both = product(chosen(of[0]), ("float32", "float64"))
-    (diagnosis,) = diagnose([observed(case, edit, dtype) for case, dtype in both])
+    (diagnosis,) = diagnose([observed(case, edit, dtype=dtype) for case, dtype in both])
     ((cause,), *_) = diagnosis.explanations
     assert cause.says.startswith(says)
 
@@ -135,6 +140,27 @@ def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
     found = results(changed([(velocity, narrow)]), chosen("inner:heavy-ball"))
     ((cause,),) = diagnose(found)[0].explanations
     assert cause.says == "keeps slots in float32 though it works in float64"
+
+
+def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> None:
+    alpha = edit_that("rounds alpha to float32, in a synchronization")
+    rate = edit_that("rounds the learning rate to float32, in the update of an element")
+    both = product(chosen("wrapper", "outer", every=9), ("float32", "float64"))
+    found = [observed(case, alpha, rate, dtype=dtype) for case, dtype in both]
+    (causes, *_) = diagnose(found)[0].explanations
+    rounded = [each.says.partition(" to float32")[0] for each in causes]
+    assert rounded == ["rounds the learning rate", "rounds alpha"]
+
+
+def test_a_convention_is_told_with_the_cause_that_is_about_it() -> None:
+    skips = by_name("no-gradient-skips-sync")
+    says = "uses the first parameter's count instead of the parameter's count"
+    counts = edit_that(f"{says}, in the inner step")
+    some = [case for case in cases() if "no-gradient" in case.flags]
+    (diagnosis,) = diagnose([observed(case, skips, counts) for case in some])
+    ((convention, cause),) = diagnosis.explanations
+    assert convention is skips
+    assert cause.says == counts.says
 
 
 TO_PHI = """        for name, theta in self.params.items():

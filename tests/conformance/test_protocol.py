@@ -5,14 +5,7 @@ from typing import Any
 
 import pytest
 
-from lookahead_ref.conformance import (
-    Inner,
-    Level,
-    Setup,
-    UnsupportedError,
-    cases,
-    observe,
-)
+from lookahead_ref.conformance import Inner, Level, Setup, UnsupportedError, cases, observe
 from lookahead_ref.conformance.protocol import setup
 
 ALL = {"nesting": True, "alpha_schedule": True}

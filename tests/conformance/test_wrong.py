@@ -6,14 +6,7 @@ from itertools import chain
 
 import pytest
 from conformance.running import named, results
-from conformance.wrong import (
-    CHANGES,
-    GALLERY,
-    NARROWER,
-    TWO_AT_ONCE,
-    UNKNOWN,
-    program,
-)
+from conformance.wrong import CHANGES, GALLERY, NARROWER, TWO_AT_ONCE, UNKNOWN, program
 
 from lookahead_ref.conformance import Case, cases
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, PUBLIC, by_name

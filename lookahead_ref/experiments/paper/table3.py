@@ -55,17 +55,20 @@ _PAPERS = {
 _RATES = {
     Method("sgd", "SGD", "SGD", "plain"): (30.0, 30.0, 30.0),
     Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"): (30.0, 30.0, 30.0),
-    Method("adam", "Adam", "Adam", "plain"): (0.02, 0.003, 0.001),
-    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.003, 0.001),
+    Method("adam", "Adam", "Adam", "plain"): (0.02, 0.01, 0.001),
+    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.03, 0.001),
     Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
 }
-"""Learning rates of the small, middle and full settings. The small ones are the best of 10,
-30, 100 for SGD, and of 0.005, 0.01, 0.02, 0.04 for Adam, each alone and in its wrappers."""
+"""Learning rates of small, middle and full settings; the first two are the best of a grid
+for each arm (SGD: 10, 30, 100; Adam: 0.005 to 0.04 and 0.001 to 0.1)."""
 
 _ADAM_ON_WORDS = 0.01
 """Adam's small rate on Penn Treebank, alone and in Lookahead."""
 
-_GRID = "the best of a grid on seed 1000 after six epochs of Python's help"
+_GRIDS = {
+    "small": "the best of a grid on seed 1000 after six epochs of Python's help",
+    "middle": "the best of a grid on seed 1000 after an epoch of Penn Treebank",
+}
 
 
 def plan(request: ReproduceSettings) -> Plan:
@@ -97,7 +100,8 @@ def plan(request: ReproduceSettings) -> Plan:
     averaging = "the running mean of all iterates"
     if request.full:
         averaging = "begun as in NT-ASGD, n = 5, at a constant rate"
-    of_sgd, of_adam = (_GRID, _GRID) if small else ("of Merity et al. (2018)", "not tuned")
+    of_sgd = _GRIDS.get(request.size, "of Merity et al. (2018)")
+    of_adam = _GRIDS.get(request.size, "not tuned")
     if words:
         of_adam = "the better of 0.003 and 0.01 on seed 1000 after an epoch"
     if request.learning_rate is not None:

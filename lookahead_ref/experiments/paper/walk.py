@@ -16,6 +16,7 @@ from typing import Any
 
 import lookahead_ref as la
 from lookahead_ref.experiments import train
+from lookahead_ref.experiments.estimate import examples_evaluated
 from lookahead_ref.experiments.resume import Note, RunFolder, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import write_atomically
@@ -80,8 +81,9 @@ class Walk:
             run.note(f"continuing from {restored.path}")
             self._state.restore(restored.snapshot)
         steps = settings.epochs * self.steps_per_epoch
-        # As if an evaluation took as long as a step.
-        self._note = Note(run.path, steps + evaluations)
+        # In steps, of which a forward pass is about a third.
+        self._evaluation = examples_evaluated(prepared) / (3 * prepared.batch_size)
+        self._note = Note(run.path, steps + evaluations * self._evaluation)
         self._evaluated, self._evaluations = 0, evaluations
         self._file = run.path / "accuracies.txt"
         text = read_file(self._file).decode() if self._file.exists() else ""
@@ -116,7 +118,7 @@ class Walk:
                 before = state.stepper.state_dict() if shown else {}
                 loss, state.carried, grads = gradient(batch)
                 words = f"step {state.step}, batch loss {float(loss):.4f}"
-                self._note.write(state.step + self._evaluated, words)
+                self._note.write(self._done, words)
                 state.stepper.step(grads)
                 state.step, state.batches = state.step + 1, state.batches + 1
                 if shown:
@@ -132,11 +134,15 @@ class Walk:
                 if state.step == last:
                     return
 
+    @property
+    def _done(self) -> float:
+        return self._state.step + self._evaluated * self._evaluation
+
     def accuracy(self, params: Any) -> float:
         """Return the accuracy of weights on the validation examples, once recorded."""
+        words = f"evaluation {self._evaluated + 1} of {self._evaluations}"
+        self._note.write(self._done, words)
         self._evaluated += 1
-        words = f"evaluation {self._evaluated} of {self._evaluations}"
-        self._note.write(self._state.step + self._evaluated, words)
         if self._measured:
             return self._measured.popleft()
         model, data, place = self._prepared.model, self._prepared.data, self._placement
