@@ -80,10 +80,7 @@ def quiet(_text: str) -> None:
 
 
 def run(
-    folder: Path,
-    ready: train.Prepared,
-    note: Callable[[str], None] = quiet,
-    **options: Any,
+    folder: Path, ready: train.Prepared, note: Callable[[str], None] = quiet, **options: Any
 ) -> None:
     """Do the run, or go on with it."""
     if (folder / "run.json").exists():

@@ -141,7 +141,7 @@ def watching(
 
 def agreeing(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> float:
     """Return the part of what was observed that is as in a simulation."""
-    each = [*_matching(observed, simulated, slack, dtype)]
+    each = [found for _, found in by_name_matching(observed, simulated, slack, dtype)]
     return 1.0 if all(map(np.all, each)) else float(np.mean([*map(np.mean, each)]))
 
 
@@ -149,14 +149,15 @@ def matching(
     observed: Values, simulated: Values, slack: Float64Array, dtype: str
 ) -> NDArray[np.bool_]:
     """Return, element by element, whether it is always as observed."""
-    each = _matching(observed, simulated, slack, dtype)
-    always: NDArray[np.bool_] = np.all([found.all(axis=0) for found in each], axis=0)
+    each = by_name_matching(observed, simulated, slack, dtype)
+    always: NDArray[np.bool_] = np.all([found.all(axis=0) for _, found in each], axis=0)
     return always
 
 
-def _matching(
+def by_name_matching(
     observed: Values, simulated: Values, slack: Float64Array, dtype: str
-) -> Iterator[NDArray[np.bool_]]:
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield, by name, which elements are as observed, a row for each step."""
     for name in simulated.keys() & observed.keys():
         (steps, shown), (all_steps, values) = observed[name], simulated[name]
         # What was large once leaves its rounding errors in all that follows.
@@ -165,4 +166,21 @@ def _matching(
         largest = np.maximum.accumulate(sizes)[rows]
         allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest
         with np.errstate(invalid="ignore"):
-            yield np.abs(shown - values[rows]) <= allowed
+            yield name, np.abs(shown - values[rows]) <= allowed
+
+
+def relation(before: Float64Array, should: Float64Array, got: Float64Array) -> str:
+    """Say what all elements that should move do instead, if it is one thing."""
+    moving = should != before
+    with np.errstate(all="ignore"):
+        some = {
+            "move {:.4g} times as far": (got - before) / (should - before),
+            "are {:.4g} times as large": got / should,
+            "are {:+.4g} off": got - should,
+        }
+    for words, every in some.items():
+        each = every[moving]
+        middle = float(np.median(each)) if len(each) > 1 else np.nan
+        if np.all(np.abs(each - middle) <= 1e-3 * abs(middle)):
+            return words.format(middle)
+    return ""

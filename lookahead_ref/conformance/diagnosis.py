@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from lookahead_ref.conformance.bugs import (
     CONVENTIONS,
@@ -18,13 +19,21 @@ from lookahead_ref.conformance.bugs import (
     by_name,
 )
 from lookahead_ref.conformance.comparing import Bugs, rank
-from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.judging import Mismatch, Result
 from lookahead_ref.conformance.searching import AT_ONCE, REFERENCE, STEPS, Search, fails
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
 _NEARLY = 0.9
 """The part of the failed checks that an edit must explain to be told all the same."""
+
+
+class Left(NamedTuple):
+    """Where a check that is not explained first is not as the causes would have it."""
+
+    result: Result
+    first: Mismatch  # expected is what the causes alone would do
+    all_of_it: str  # what all elements do then, if that is one thing
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Diagnosis:
     exceptions: tuple[str, ...] = ()  # the ids of cases left over
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
     limited: bool = False  # whether the search ended before all was tried
+    left: Left | None = None  # of the first case left over, or of the first that fails
 
 
 @dataclass(frozen=True)
@@ -190,11 +200,8 @@ def _told(
         (*bugs, *more)
         for bugs in sorted(ranked, key=lambda bugs: [rank(bug) for bug in bugs])
     ]
-    rest = {
-        r.case.id
-        for r in results
-        if found and not any(search.same(bugs, r, single) for bugs in found)
-    }
+    over = [r for r in results if not any(search.same(bugs, r, single) for bugs in found)]
+    rest = {r.case.id for r in over if found}
     options: dict[str, set[str]] = {}
     for each in frozenset().union(*(found or search.supposed)) & allowed:
         options.setdefault(each.place, set()).add(each.name)
@@ -212,7 +219,15 @@ def _told(
         tuple(sorted(rest)),
         unobserved,
         search.limited and not found,
+        _left(search, [*found, *search.supposed][0], over),
     )
+
+
+def _left(search: Search, bugs: Bugs, over: Sequence[Result]) -> Left | None:
+    for result in over:
+        if first := search.differing(bugs, result):
+            return Left(result, *first)
+    return None
 
 
 def _causes(bugs: Bugs, allowed: Bugs) -> Bugs:

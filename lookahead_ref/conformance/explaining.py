@@ -14,7 +14,9 @@ from lookahead_ref.conformance.comparing import (
     DiffersError,
     Values,
     agreeing,
+    by_name_matching,
     matching,
+    relation,
     rows_of,
     seen_values,
     simulated_values,
@@ -22,7 +24,7 @@ from lookahead_ref.conformance.comparing import (
     watching,
 )
 from lookahead_ref.conformance.edits.parts import CHOICES, chosen
-from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.judging import Mismatch, Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 T = TypeVar("T")
@@ -42,7 +44,8 @@ class Simulations:
         self.steps = 0  # simulated while edits are tried
         self.searching = False
         self.broken: set[type[Bug]] = set()
-        self.left: dict[object, Sequence[float]] = {}  # the weights where it differed
+        # After how many steps it differed, and the weights there.
+        self.left: dict[object, tuple[float, ...]] = {}
 
     def _once(self, key: object, make: Callable[[], T]) -> T:
         if key not in self._done:
@@ -89,6 +92,12 @@ class Simulations:
             found = self._done[key] = self._reached(showing, result, single=single)
         return found
 
+    def right_steps(self, bugs: Bugs, result: Result, single: bool) -> float:
+        """Return after how many steps a check is no longer as bugs would have it."""
+        self.reached(bugs, result, single)
+        found = self.left.get((id(result), self.within(bugs, result.case)), (np.inf,))
+        return found[0]
+
     def _reached(self, bugs: Bugs, result: Result, *, single: bool) -> float:
         case, dtype = result.case, "float32" if single else result.dtype
         slack = self.slack(case, dtype)
@@ -104,7 +113,7 @@ class Simulations:
                 self._blame(bugs)
                 return 0.0
             except DiffersError as error:
-                self.left[id(result), bugs] = error.values
+                self.left[id(result), bugs] = error.passed, *error.values
                 steps = sum(name.startswith("fast weights") for name, _ in rows)
                 return error.passed / (2 * steps + 1)
             self._done[case.id, bugs] = simulated
@@ -205,6 +214,34 @@ class Simulations:
         if not abs(constant) < 1e9 or abs(at_b) > 1e-5 * abs(first.got):
             return frozenset()
         return base | {fitted(constant)}
+
+    def differing(self, bugs: Bugs, result: Result) -> tuple[Mismatch, str] | None:
+        """Find where a check first is not as bugs would have it, and how far it is off."""
+        case, observed = result.case, self.observed(result)
+        try:
+            simulated = self._simulated(case, self.within(bugs, case)) or {}
+        except DiffersError:
+            return None
+        slack = self.slack(case, result.dtype)
+        firsts = sorted(
+            (int(observed[name][0][row]), name, int(row), int(element))
+            for name, same in by_name_matching(observed, simulated, slack, result.dtype)
+            for row, element in np.argwhere(~same)[:1]
+        )
+        found = []
+        for step, name, row, element in firsts:
+            (steps, values), shown = simulated[name], observed[name][1]
+            should, got = values[np.searchsorted(steps, step)], shown[row]
+            before = shown[row - 1] if row else np.zeros_like(got)
+            if not row and "weights" in name:
+                before = np.concatenate([x.ravel() for x in case.params("float64")])
+            at = Mismatch(
+                name, step, element, float(should[element]), float(got[element]), np.inf
+            )
+            found.append((at, relation(before, should, got)))
+        # At the first step, rather what differs in one way.
+        found = [each for each in found if each[0].step == found[0][0].step]
+        return next((each for each in found if each[1]), found[0] if found else None)
 
     def narrow_arrays(self, results: Iterable[Result]) -> list[str]:
         """Name what holds only numbers of float32 wherever float64 fails."""

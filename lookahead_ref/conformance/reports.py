@@ -309,13 +309,17 @@ def _causes(summary: RunSummary) -> Iterator[str]:
             "No known mistake explains this, nor do several together. Compute that case "
             "step by step, on paper, and compare." + _ended(summary["diagnosis"][0])
         )
+        left = summary["diagnosis"][0]["left"]
+        if left and left["all_of_it"]:
+            where = f"After step {left['step']} of {left['case']} ({left['dtype']})"
+            yield f"{where} all its {left['where']} {left['all_of_it']}."
     elif all(scopes for scopes, _ in found):
         yield "No known mistake explains everything. By profile:"
-    seen: set[str] = set()
-    if any(
+    elif any(
         "diff" in cause for _, each in found for e in each["explanations"] for cause in e
     ):
         yield "No known mistake explains everything. This change to the reference does:"
+    seen: set[str] = set()
     for scopes, each in found:
         about = f"In {scopes}, it" if scopes else "Your program"
         for place, explanation in enumerate(each["explanations"]):
@@ -334,10 +338,20 @@ def _causes(summary: RunSummary) -> Iterator[str]:
                     yield f"What that breaks: {breaks}. What to do: {fix}."
             if each["exceptions"] and not place:
                 count = several(len(each["exceptions"]), "case")
-                yield f"That leaves {count} unexplained, such as {each['exceptions'][0]}."
+                yield f"That leaves {count} unexplained, {_first_left(each['left'])}"
             for clause in dict.fromkeys(cause["clause"] for cause in explanation):
                 it = next(each for each in CLAUSES if each.id == clause)
                 yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."
+
+
+def _first_left(left: Mapping[str, Any]) -> str:
+    """Say where a check that is left over differs from what the causes would do."""
+    all_of_it = left["all_of_it"] and f"; all of them {left['all_of_it']}"
+    return (
+        f"such as {left['case']} ({left['dtype']}): after step {left['step']} its "
+        f"{left['where']} are {left['got']:.9g} at {_indexed(left)}, where these causes "
+        f"alone would give {left['expected']:.9g}{all_of_it}."
+    )
 
 
 # Markdown, for a page of continuous integration.

@@ -8,6 +8,7 @@ from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug,
 from lookahead_ref.conformance.bugs.simulation import Edit, has
 from lookahead_ref.conformance.comparing import Bugs, rank
 from lookahead_ref.conformance.edits import edits_for
+from lookahead_ref.conformance.edits.parts import When
 from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
 from lookahead_ref.conformance.judging import Result
 
@@ -18,7 +19,7 @@ AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
 # simulations, about nine seconds of one core; so many that explain it equally are told.
-STEPS, _TOLD = 110_000, 3
+STEPS, _TOLD = 90_000, 3
 
 
 class Search:
@@ -27,7 +28,7 @@ class Search:
     def __init__(self, all_results: Iterable[Result], results: Sequence[Result]) -> None:
         self._runs = Simulations()
         self.same, self.reached = self._runs.same, self._runs.reached
-        self.narrow_arrays = self._runs.narrow_arrays
+        self.narrow_arrays, self.differing = self._runs.narrow_arrays, self._runs.differing
         known = _conventions(results)
         self.asked = any("no-gradient" in each.case.flags for each in all_results)
         # Cases without gradients have no reference, so that a program which passes none of
@@ -61,16 +62,34 @@ class Search:
         self, bases: Sequence[Bugs], results: Sequence[Result], *, single: bool
     ) -> list[Bugs]:
         """Add one cause after the other; with names, and then edits if that is too few."""
-        for edits in (False, True):
-            found = self._added(bases, results, single, edits)
+        stages = [(False, results), (True, results)]
+        # What shows the convention would else be explained by bugs beside a wrong one.
+        some = [r for r in results if "no-gradient" not in r.case.flags]
+        if len(self.supposed) > 1 and any(r.status == "failed" for r in some):
+            stages[:1] = [(False, some), (True, some)]
+        for edits, part in stages:
+            found = self._added(bases, part, single, edits)
+            found = self._settled(found, results, single)
             if self.whole(found, results, single=single):
                 break
             bases = list(dict.fromkeys([*found, *bases]))
-        else:  # the best, with the convention that leaves least over
-            some = [found[0] - self.conventions | each for each in self.supposed]
-            left = {b: sum(not self.same(b, r, single) for r in results) for b in some}
-            found = [min(some, key=lambda bugs: left[bugs])]
-        return self._others(found, results, single)
+        # Beside what nothing explains, an edit that explains few checks is likely wrong.
+        failed = sum(r.status == "failed" for r in results)
+        least = 1 if self.whole(found, results, single=single) else 2 + failed // 20
+        needed = [self.needed(b, results, single=single, least=least) for b in found]
+        return self._others(list(dict.fromkeys(needed)), results, single)
+
+    def _settled(
+        self, found: Sequence[Bugs], results: Sequence[Result], single: bool
+    ) -> list[Bugs]:
+        """Exchange the conventions for those that leave least over."""
+
+        def left(convention: Bugs) -> int:
+            bugs = found[0] - self.conventions | convention
+            return sum(not self.same(bugs, r, single) for r in results)
+
+        best = min(self.supposed, key=left)
+        return [bugs - self.conventions | best for bugs in found]
 
     def _added(
         self, bases: Sequence[Bugs], results: Sequence[Result], single: bool, edits: bool
@@ -78,7 +97,7 @@ class Search:
         """Add causes of which each explains more of some check than was explained."""
         failed = [r for r in results if r.status == "failed"]
         passed = _without(results, failed)
-        narrow = _is_rounding(failed, passed)
+        float32 = [r for r in results if r.dtype == "float32"]
         passed = passed[:: 1 + len(passed) // _SAMPLE]
         spread = failed[:: 1 + len(failed) // (2 * _SAMPLE)]
         kinds: list[Result] = []
@@ -99,6 +118,7 @@ class Search:
                 return found
             unseen = [r for r in failed if not self.same(bases[0], r, single)]
             kinds += [r for r in self.kinds(unseen)[:_SAMPLE] if r not in kinds]
+            narrow = _is_rounding(unseen, float32)
             bases, grown = best(bases), dict[Bugs, None]()
             self._runs.searching = True
             for base in bases:
@@ -114,8 +134,8 @@ class Search:
                     if any(self.same(bugs, result, single) for bugs in grown):
                         break
                 whole = [b for b in grown if any(self.same(b, r, single) for r in left)]
-                # What explains a part of a check may do so by chance.
-                if grown := dict.fromkeys(whole or (grown if edits else ())):
+                # What explains a part of a check may do so by chance: it comes second.
+                if grown := dict.fromkeys([*whole, *(grown if edits else ())]):
                     break
             self._runs.searching = False
             further = best(grown)
@@ -142,7 +162,7 @@ class Search:
         for edits in edits_for(
             [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
         ):
-            if self._runs.steps > STEPS * 3 // 5:
+            if self._runs.steps > STEPS * 2 // 3:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
@@ -185,11 +205,17 @@ class Search:
         order = sorted(least, key=len)
         return [least[one] for one in order if not any(other < one for other in order)]
 
-    def needed(self, bugs: Bugs, results: Sequence[Result], *, single: bool) -> Bugs:
-        """Leave out the bugs without which as much is explained."""
+    def needed(
+        self, bugs: Bugs, results: Sequence[Result], *, single: bool, least: int = 1
+    ) -> Bugs:
+        """Leave out bugs without which as much is explained, and edits of too little."""
         for bug in sorted(bugs - self.conventions, key=rank, reverse=True):
-            rest = [r for r in results if self.same(bugs, r, single)]
-            if all(self.same(bugs - {bug}, each, single) for each in rest):
+            lost = (
+                not self.same(bugs - {bug}, each, single)
+                for each in results
+                if self.same(bugs, each, single)
+            )
+            if sum(lost) < (least if issubclass(bug, Edit) else 1):
                 bugs -= {bug}
         return bugs
 
@@ -287,6 +313,9 @@ class Search:
                 narrow=narrow,
                 loaded=loaded,
                 fitting=lambda edit: self._runs.parts(bases[0], edit, failed),
+                worth=lambda edit, when: any(
+                    self._is_worth(base, edit, when, failed[0], single) for base in bases
+                ),
                 only_plain=plain,
             )
         )
@@ -318,6 +347,16 @@ class Search:
             own = {bug: _cited(bug, clause) for bugs in told for bug in bugs}
             told = [frozenset(own[bug] for bug in bugs) for bugs in told]
         return told
+
+    def _is_worth(
+        self, base: Bugs, edit: type[Edit], when: When, result: Result, single: bool
+    ) -> bool:
+        """Return whether an edit may explain a check if it has a condition."""
+        alone = self._on_top(base, (edit,), [result], ())
+        if self.same(alone, result, single):
+            return True
+        steps = [self._runs.right_steps(bugs, result, single) for bugs in (base, alone)]
+        return when.is_worth(result.case.data, *steps)
 
     def _on_top(
         self,

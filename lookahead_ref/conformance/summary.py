@@ -110,6 +110,7 @@ def summarize(
                 "exceptions": list(each.exceptions),
                 "unobserved": list(each.unobserved),
                 "limited": each.limited,
+                "left": each.left and _left(*each.left),
             }
             for each in diagnoses
         ],
@@ -211,6 +212,11 @@ def _failure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "known": known,
         "quantities": [_quantity(case, each) for each in mismatches],
     }
+
+
+def _left(result: Result, first: Mismatch, all_of_it: str) -> dict[str, Any]:
+    own = {"case": result.case.id, "dtype": result.dtype, "all_of_it": all_of_it}
+    return own | _quantity(result.case, first)
 
 
 def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The diagnosis of many, similar or invisible causes."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from conformance.running import chosen, named, results
 from conformance.wrong import CHANGES, OUTER, changed, program
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe
+from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.bugs.helpers import bits_swapped
-from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.diagnosis import Diagnosis, Left, diagnose
+from lookahead_ref.conformance.explaining import Simulations
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.protocol import setup
 from lookahead_ref.conformance.reports import in_plain_words
@@ -71,6 +74,20 @@ def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common()
     assert first == "Every failure begins at a step that synchronizes."
     found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float32")
     assert summarize("it", found, diagnose(found))["hints"] == []
+
+
+def test_of_what_is_left_over_the_first_difference_is_told_and_how_all_is_off() -> None:
+    case, bug = load().case("wrapper-k2-alpha0.8"), by_name("alpha-swapped")
+    (result,) = found = results(program(bug.name), [case], "float64")
+    result.seen.steps.fast[-1] *= 3  # type: ignore[union-attr]
+    first = Simulations().differing(frozenset({bug}), result)
+    assert first
+    assert (first[0].step, first[1]) == (case.steps, "are 3 times as large")
+    diagnosis = Diagnosis(None, (), ((bug,),), (case.id,), left=Left(result, *first))
+    said = " ".join(in_plain_words(summarize("it", found, [diagnosis])))
+    assert re.search(
+        f"after step {case.steps} .* where these causes alone would give", said
+    )
 
 
 def test_two_explanations_are_both_reported_the_likelier_first() -> None:

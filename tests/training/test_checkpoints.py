@@ -29,11 +29,7 @@ from lookahead_ref.experiments import resume
 from lookahead_ref.experiments import train as one_run
 from lookahead_ref.report.files import FolderInUseError
 from lookahead_ref.training import CheckpointError, CheckpointFolder, train
-from lookahead_ref.training.checkpoints import (
-    DamagedError,
-    decode,
-    encode,
-)
+from lookahead_ref.training.checkpoints import DamagedError, decode, encode
 from lookahead_ref.zoo import MLP
 from support import in_threads
 from toys import Elsewhere, Normalised, clouds
@@ -144,8 +140,7 @@ def kept(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("options", "steps"),
-    [({}, [0, 20]), ({"checkpoint_every": 5, "keep": 1}, [20])],
+    ("options", "steps"), [({}, [0, 20]), ({"checkpoint_every": 5, "keep": 1}, [20])]
 )
 def test_start_and_end_are_saved_and_the_last_few_checkpoints_are_kept(
     options: dict[str, int], steps: list[int], whole: Path, tmp_path: Path

@@ -15,7 +15,7 @@ from lookahead_ref.conformance.bugs import simulation
 from lookahead_ref.conformance.bugs.simulation import Bug, Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
 from lookahead_ref.conformance.edits.grammar import PLACES, Place
-from lookahead_ref.conformance.edits.parts import PARTED, conditions, of_some, only
+from lookahead_ref.conformance.edits.parts import PARTED, When, conditions, of_some, only
 from lookahead_ref.conformance.edits.saved import APART, NARROW, SAVED, SHARED
 
 _STEPS = "OracleLookahead.step", "OracleWorkers.step"
@@ -30,14 +30,15 @@ def edits_for(
     narrow: bool = False,
     loaded: bool = False,
     fitting: Callable[[type[Edit]], Iterable[str]] = lambda _: (),
+    worth: Callable[[type[Edit], When], bool] = lambda *_: True,
     only_plain: bool = False,
     scaled: bool = False,
 ) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in all cases, the plainest first."""
     # Where only float64 fails, edits that round something are enough: narrow. What shows
     # only after loading is in what is saved, or needs that condition: loaded. Some may fit
-    # in the tensors or elements that `fitting` names. With `scaled`, what is plain includes
-    # other sizes.
+    # in the tensors or elements that `fitting` names, some under conditions that are
+    # `worth` it. With `scaled`, what is plain includes other sizes.
     case = cases[0]
     places = [
         place
@@ -60,7 +61,9 @@ def edits_for(
     ranks = {edit: edit.rank - 2 * own for edit, own in zip(found, common, strict=True)}
     found.sort(key=lambda edit: ranks[edit])
     plain = [edit for edit in found if edit.fitted is None]
-    simple = [edit for edit in plain if edit.rank < 2]
+    # Several that have the same words do nearly the same: the others come later.
+    firsts = {*{(edit.says, edit.place): edit for edit in reversed(plain)}.values()}
+    simple = [e for e in plain if e.rank < 2 and (narrow or e in firsts)]
     loads = all(simulation.has("save", each) for each in cases)
     yield from ((edit,) for edit in saved if loads)
     yield from ((edit, apart) for edit in saved for apart in APART if loads)
@@ -68,8 +71,8 @@ def edits_for(
         if two[0].place != two[1].place:
             yield two
     if loaded and not only_plain:
-        yield from _under_conditions(plain, case, "save")
-        for (edit,) in _under_conditions(simple, case, "save"):
+        yield from _under_conditions(plain, case, worth, "save")
+        for (edit,) in _under_conditions(simple, case, worth, "save"):
             yield from ((edit, apart) for apart in APART if edit.place != apart.place)
     yield from ((edit,) for edit in simple)
     yield from _twins(cases)
@@ -80,19 +83,24 @@ def edits_for(
     for edit in simple:
         if edit.title.endswith(PARTED):
             yield from ((of_some(edit, words),) for words in fitting(edit))
-    yield from ((edit,) for edit in plain if edit.rank >= 2)
+    tried = set(simple)
+    yield from ((edit,) for edit in plain if edit not in tried)
     yield from _moved(found)
     yield from ((edit,) for edit in found if edit.fitted is not None)
-    yield from _under_conditions(plain, case)
+    yield from _under_conditions(plain, case, worth)
 
 
 def _under_conditions(
-    edits: Sequence[type[Edit]], case: Mapping[str, Any], *needed: str
+    edits: Sequence[type[Edit]],
+    case: Mapping[str, Any],
+    worth: Callable[[type[Edit], When], bool],
+    *needed: str,
 ) -> Iterator[tuple[type[Edit], ...]]:
     for edit in edits:
         for when in conditions(edit):
             asked = set(when.needs)
-            if asked.issuperset(needed) and all(simulation.has(x, case) for x in asked):
+            shows = all(simulation.has(x, case) for x in asked)
+            if shows and asked.issuperset(needed) and worth(edit, when):
                 yield (only(edit, when),)
 
 

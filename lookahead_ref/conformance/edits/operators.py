@@ -84,7 +84,7 @@ def _of_its_kind(node: ast.expr) -> _Other:
     for kind in KINDS:
         for other in kind if general in kind else ():
             other = other.lstrip("=")
-            if other != general:
+            if other != general and told(other) != told(text):
                 new = other.replace("self.", "outermost.") if general != text else other
                 yield new, (0, f"uses {told(other)} instead of {told(text)}")
 

@@ -1,6 +1,6 @@
 """Edits under a condition, and edits of some tensors alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -25,6 +25,16 @@ class When:
     holds: Callable[[Any], bool]  # of a Lookahead, of an optimizer or, in a rule, of t
     of: Any = SimulatedLookahead
     needs: tuple[str, ...] = ()
+
+    def is_worth(self, case: Mapping[str, Any], without: float, alone: float) -> bool:
+        """Return whether it can let an edit explain a case that it does not alone."""
+        # From the steps after which the case differs without the edit, and with it.
+        levels, word = case["lookahead"], self.words.partition(" it ")[0]
+        if len(levels) == 1 and word in ("if", "unless", "where the inner optimizer"):
+            return False
+        span = levels[0]["k"] if "cycle" in self.words else 1
+        later, first = map(self.words.startswith, ("from the second", "in the first "))
+        return not (later and without < span) and not (first and alone < span)
 
 
 _OF = {"Lookahead": SimulatedLookahead, "inner": SimulatedInner, "element": "element"}

@@ -16,14 +16,7 @@ import pytest
 from commands import alone, results
 from formats import write_mnist
 from lookahead_ref import trees
-from lookahead_ref.experiments import (
-    compare,
-    estimate,
-    plugins,
-    statistics,
-    sweep,
-    train,
-)
+from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, plan, prepare

@@ -63,9 +63,7 @@ def test_a_command_writes_the_picture_twice_and_its_numbers(name: str, here: Pat
     assert " ".join(done.stdout.split()).startswith(module.summary(numbers))
 
 
-def test_the_written_numbers_make_the_picture_and_json_names_the_files(
-    here: Path,
-) -> None:
+def test_the_written_numbers_make_the_picture_and_json_names_the_files(here: Path) -> None:
     message = json.loads(succeeded("theory alpha --json").stdout)
     assert message["folder"].startswith("runs")
     assert message["summary"].startswith("alpha* = 0.68")
