@@ -15,11 +15,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from lookahead_ref import trees
-from lookahead_ref.gradients import (
-    clip_by_global_norm,
-    clip_in_place,
-    value_and_grad,
-)
+from lookahead_ref.gradients import clip_by_global_norm, clip_in_place, value_and_grad
 from support import assert_same_bits, frozen, one
 
 small = st.floats(-2.0, 2.0, width=32)

@@ -16,7 +16,7 @@ from lookahead_ref.conformance.bugs import Bug, by_name, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.edits import PLACES, edits_of
+from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of
 from lookahead_ref.conformance.edits.grammar import VARIANTS
 from lookahead_ref.conformance.edits.saved import SAVED
 from lookahead_ref.conformance.judging import Result
@@ -153,6 +153,17 @@ def test_a_convention_is_told_with_the_cause_that_is_about_it() -> None:
     ((convention, cause),) = diagnosis.explanations
     assert convention is skips
     assert cause.says == counts.says
+
+
+def test_a_schedule_is_read_wrongly_where_no_gradient_is_zero_too() -> None:
+    zero, case = by_name("no-gradient-is-zero"), load().case("schedule-sgd-decay")
+    every = edits_for([case.data], [zero])
+    wraps = next(e for e, *_ in every if e.place == "no_gradient" and "every sch" in e.says)
+    lacking = [case for case in cases("state") if "no-gradient" in case.flags]
+    found = [observed(each, wraps) for each in (*chosen("schedule", every=3), *lacking)]
+    (diagnosis,) = diagnose(found)
+    ((cause,), *_) = diagnosis.explanations
+    assert (cause.says, diagnosis.exceptions) == (wraps.says, ())
 
 
 TO_PHI = """        for name, theta in self.params.items():

@@ -296,25 +296,19 @@ UNKNOWN: dict[str, list[Change]] = {
 }
 """These no hypothesis of the suite covers."""
 
-TWO_AT_ONCE = [
-    ("first-sync-at-step-1", "phi-after-first-step"),
-    ("phi-at-first-sync", "alpha-swapped"),
-    ("phi-starts-at-zero", "alpha-frozen"),
-    ("period-plus-one", "alpha-swapped"),
-    ("period-minus-one", "inner-state-not-reset"),
-    ("count-not-reset", "checkpoint-without-phi"),
-    ("reset-restarts-schedule", "adam-epsilon-in-root"),
-    ("only-momentum-reset", "checkpoint-shares-memory"),
-    ("checkpoint-without-step-counter", "evaluates-fast-weights"),
-    ("alpha-swapped", "adam-uncorrected"),
-    ("interpolated-slots-aliased", "checkpoint-without-schedule"),
-    ("phi-after-first-step", "decay-ignored"),
-    ("nested-phi-kept", "nesterov-ignored"),
-    ("interpolated-slots-aliased", "single-precision"),
-    ("never-synchronizes", "adam-count-one-ahead"),
-    ("phi-not-restored", "outer-heavy-ball-for-nesterov"),
-    ("outer-momentum-dampened", "checkpoint-without-outer-state"),
-]
+TWO_AT_ONCE = """
+first-sync-at-step-1 phi-after-first-step, phi-at-first-sync alpha-swapped,
+phi-starts-at-zero alpha-frozen, period-plus-one alpha-swapped,
+period-minus-one inner-state-not-reset, count-not-reset checkpoint-without-phi,
+reset-restarts-schedule adam-epsilon-in-root,
+only-momentum-reset checkpoint-shares-memory,
+checkpoint-without-step-counter evaluates-fast-weights, alpha-swapped adam-uncorrected,
+interpolated-slots-aliased checkpoint-without-schedule,
+phi-after-first-step decay-ignored, nested-phi-kept nesterov-ignored,
+interpolated-slots-aliased single-precision, never-synchronizes adam-count-one-ahead,
+phi-not-restored outer-heavy-ball-for-nesterov,
+outer-momentum-dampened checkpoint-without-outer-state
+"""
 
 CHANGES = GALLERY | MISTAKES | UNKNOWN
 CHANGES |= {f"{name}, no more": changes for name, changes in NARROWER.items()}

@@ -7,14 +7,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.optimizers.workers import mean
-from support import (
-    INNER_STATES,
-    assert_same_bits,
-    normal,
-    one,
-    run,
-    saved,
-)
+from support import INNER_STATES, assert_same_bits, normal, one, run, saved
 
 OUTER = {
     "alpha": {"alpha": 0.3},

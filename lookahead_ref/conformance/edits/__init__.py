@@ -114,6 +114,8 @@ def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
             for of, _, change in (edit.partition(": ") for edit in convention.edits):
                 if place.title in (of.partition(".")[2], f"Oracle{of}"):
                     yield replace(changed, under=(change,), beneath=place.beneath[:1])
+                elif of.partition(".")[2] in [method for _, method in place.uses]:
+                    yield replace(changed, under=(change,))
 
 
 def _twins(cases: Sequence[Mapping[str, Any]]) -> Iterator[tuple[type[Edit], ...]]:

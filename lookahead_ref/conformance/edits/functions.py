@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import helpers
-from lookahead_ref.conformance.bugs.simulation import Edit, rewritten
+from lookahead_ref.conformance.bugs.simulation import Edit, edited, rewritten
 from lookahead_ref.conformance.edits import grammar
 from lookahead_ref.conformance.edits.grammar import (
     CLAUSES,
@@ -94,7 +94,7 @@ def _targets(place: Place) -> list[tuple[type[Any], ...]]:
 
 def _tree(place: Place) -> ast.FunctionDef:
     source = textwrap.dedent(inspect.getsource(place.function))
-    (tree,) = ast.parse(rewritten(source, place.under)).body
+    (tree,) = ast.parse(rewritten(source, place.under if place.beneath else ())).body
     if place.same:
         text = ast.unparse(tree)
         assert place.same[0] in text
@@ -186,8 +186,12 @@ def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
         own = {"rules": changed}
     for method in [each for user, each in place.uses if user is base]:
         original = vars(origin)[method]
+        source = inspect.getsource(original)
+        under = tuple(x for x in place.under if x.partition(" -> ")[0] in source)
         within_it = {**vars(oracle), name: function}
-        own[method] = type(original)(original.__code__, within_it, method)
+        own[method] = type(original)(
+            edited(origin, method, under).__code__, within_it, method
+        )
     return type(origin.__name__, (origin,), own)
 
 
