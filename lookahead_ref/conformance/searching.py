@@ -7,7 +7,7 @@ from itertools import product
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
 from lookahead_ref.conformance.comparing import Bugs, rank
-from lookahead_ref.conformance.edits import edits_for
+from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of
 from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
 from lookahead_ref.conformance.judging import Result
 
@@ -68,8 +68,11 @@ class Search:
             bases = list(dict.fromkeys([*found, *bases]))
         else:  # the best, with the convention that leaves least over
             some = [found[0] - self.conventions | each for each in self.supposed]
+            # Or an edit in another optimizer: inner, outer, or both.
+            some += [b - {e} | {other} for b in some for e in b for other in _alike(e)]
             left = {b: sum(not self.same(b, r, single) for r in results) for b in some}
             found = [min(some, key=lambda bugs: left[bugs])]
+        found = [self.needed(bugs, results, single=single) for bugs in found[:_TOLD]]
         return self._others(found, results, single)
 
     def _added(
@@ -373,6 +376,13 @@ def _is_common(results: Iterable[Result]) -> bool:
 def _what(bug: type[Bug]) -> str:
     """Return what it does, wherever it does so."""
     return bug.says.partition(", in ")[0]
+
+
+def _alike(bug: type[Bug]) -> Iterator[type[Bug]]:
+    """Yield the edits that do the same, and in the same function, elsewhere."""
+    for place in PLACES if issubclass(bug, Edit) else ():
+        if place.title == getattr(bug, "title", ""):
+            yield from (e for e in edits_of(place) if _what(e) == _what(bug) and e != bug)
 
 
 def _cited(bug: type[Bug], clause: str) -> type[Bug]:

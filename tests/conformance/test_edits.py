@@ -136,7 +136,9 @@ def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
 
 def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> None:
     alpha = edit_that("rounds alpha to float32, in a synchronization")
-    rate = edit_that("rounds the learning rate to float32, in the update of an element")
+    rate = edit_that(
+        "rounds the learning rate to float32, in the optimizer's update of an element"
+    )
     both = product(chosen("wrapper", "outer", every=9), ("float32", "float64"))
     found = [observed(case, alpha, rate, dtype=dtype) for case, dtype in both]
     (causes, *_) = diagnose(found)[0].explanations
@@ -147,7 +149,7 @@ def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> 
 def test_a_convention_is_told_with_the_cause_that_is_about_it() -> None:
     skips = by_name("no-gradient-skips-sync")
     says = "uses the first parameter's count instead of the parameter's count"
-    counts = edit_that(f"{says}, in the inner step")
+    counts = edit_that(f"{says}, in the optimizer's step")
     some = [case for case in cases() if "no-gradient" in case.flags]
     (diagnosis,) = diagnose([observed(case, skips, counts) for case in some])
     ((convention, cause),) = diagnosis.explanations

@@ -386,7 +386,10 @@ def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
             continue  # a convention, or the same in other words, has others there
         for right, wrong in variant["changes"]:
             text = text.replace(right, wrong)
-        (other,) = ast.parse(text).body
+        try:
+            (other,) = ast.parse(text).body
+        except SyntaxError:
+            continue
         assert isinstance(other, ast.FunctionDef)
         arguments, tree.args, tree.body = tree.args, other.args, other.body
         yield 0, variant["says"]
