@@ -143,7 +143,7 @@ def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> 
     found = [observed(case, alpha, rate, dtype=dtype) for case, dtype in both]
     (causes, *_) = diagnose(found)[0].explanations
     rounded = [each.says.partition(" to float32")[0] for each in causes]
-    assert rounded == ["rounds the learning rate", "rounds alpha"]
+    assert rounded == ["rounds the entry"]  # of every schedule
 
 
 def test_a_convention_is_told_with_the_cause_that_is_about_it() -> None:
