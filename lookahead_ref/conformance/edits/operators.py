@@ -234,7 +234,7 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
     for kind in KINDS:
         some = {text for text, _ in texts if text in kind}
         for one in sorted(some):
-            for other in sorted({each for each in kind if each[0] != "="} - {one}):
+            for other in sorted({each.lstrip("=") for each in kind} - {one}):
                 for swaps in (False, True) if other in some else (False,):
                     changes = {one: other, other: one} if swaps else {one: other}
                     places = [(text, *each) for text, each in texts if text in changes]
