@@ -143,7 +143,12 @@ class Search:
         if not edits_too:
             return
         for edits in edits_for(
-            [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
+            [result.case.data],
+            conventions,
+            narrow=narrow,
+            only_plain=True,
+            scaled=True,
+            once=base,
         ):
             if self._runs.steps > STEPS * 3 // 5:
                 self.limited = True
