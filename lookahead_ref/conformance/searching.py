@@ -7,7 +7,7 @@ from itertools import product
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
 from lookahead_ref.conformance.comparing import Bugs, rank
-from lookahead_ref.conformance.edits import edits_for
+from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of
 from lookahead_ref.conformance.edits.parts import When
 from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
 from lookahead_ref.conformance.judging import Result
@@ -73,23 +73,33 @@ class Search:
             if self.whole(found, results, single=single):
                 break
             bases = list(dict.fromkeys([*found, *bases]))
+        whole = self.whole(found, results, single=single)
         # Beside what nothing explains, an edit that explains few checks is likely wrong.
-        failed = sum(r.status == "failed" for r in results)
-        least = 1 if self.whole(found, results, single=single) else 2 + failed // 20
-        needed = [self.needed(b, results, single=single, least=least) for b in found]
+        least = 1 if whole else 2 + sum(r.status == "failed" for r in results) // 20
+        best = found[:_TOLD] if whole else self._elsewhere(found[0], results, single)
+        needed = [self.needed(b, results, single=single, least=least) for b in best]
         return self._others(list(dict.fromkeys(needed)), results, single)
 
     def _settled(
         self, found: Sequence[Bugs], results: Sequence[Result], single: bool
     ) -> list[Bugs]:
         """Exchange the conventions for those that leave least over."""
-
-        def left(convention: Bugs) -> int:
-            bugs = found[0] - self.conventions | convention
-            return sum(not self.same(bugs, r, single) for r in results)
-
-        best = min(self.supposed, key=left)
+        first = found[0] - self.conventions
+        some = [first | each for each in self.supposed]
+        best = self._least_over(some, results, single).intersection(self.conventions)
         return [bugs - self.conventions | best for bugs in found]
+
+    def _elsewhere(self, bugs: Bugs, results: Sequence[Result], single: bool) -> list[Bugs]:
+        """Try edits in another optimizer: the inner one, the outer one, or both."""
+        others = [bugs - {e} | {other} for e in bugs for other in _alike(e)]
+        return [self._least_over([bugs, *others], results, single)]
+
+    def _least_over(
+        self, some: Sequence[Bugs], results: Sequence[Result], single: bool
+    ) -> Bugs:
+        return min(
+            some, key=lambda bugs: sum(not self.same(bugs, r, single) for r in results)
+        )
 
     def _added(
         self, bases: Sequence[Bugs], results: Sequence[Result], single: bool, edits: bool
@@ -160,7 +170,12 @@ class Search:
         if not edits_too:
             return
         for edits in edits_for(
-            [result.case.data], conventions, narrow=narrow, only_plain=True, scaled=True
+            [result.case.data],
+            conventions,
+            narrow=narrow,
+            only_plain=True,
+            scaled=True,
+            once=base,
         ):
             if self._runs.steps > STEPS * 2 // 3:
                 self.limited = True
@@ -412,6 +427,13 @@ def _is_common(results: Iterable[Result]) -> bool:
 def _what(bug: type[Bug]) -> str:
     """Return what it does, wherever it does so."""
     return bug.says.partition(", in ")[0]
+
+
+def _alike(bug: type[Bug]) -> Iterator[type[Bug]]:
+    """Yield the edits that do the same, and in the same function, elsewhere."""
+    for place in PLACES if issubclass(bug, Edit) else ():
+        if place.title == getattr(bug, "title", ""):
+            yield from (e for e in edits_of(place) if _what(e) == _what(bug) and e != bug)
 
 
 def _cited(bug: type[Bug], clause: str) -> type[Bug]:

@@ -1,13 +1,15 @@
 """Where no bug with a name explains a program, small edits of the oracle are tried."""
 
 import contextlib
+import tomllib
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance.running import chosen, results
-from conformance.wrong import LOADED, changed
+from conformance.wrong import changed
 
 from lookahead_ref.conformance import Case, cases, judge, load, oracle
 from lookahead_ref.conformance.bugs import Bug, by_name, simulate
@@ -15,16 +17,21 @@ from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of
+from lookahead_ref.conformance.edits.grammar import VARIANTS
+from lookahead_ref.conformance.edits.saved import SAVED
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import in_plain_words
 from lookahead_ref.conformance.summary import summarize
+
+UNTOLD = {"overflow", "subnormal", "no-gradient"}
+TABLES = tomllib.loads(Path(__file__).with_name("edits.toml").read_text(encoding="utf-8"))
 
 
 def some_cases() -> list[Case]:
     """Return a few small cases of each profile, with plain numbers."""
     found: dict[str, list[Case]] = {}
     for case in sorted(cases(), key=lambda each: each.size):
-        if not {"overflow", "subnormal", "no-gradient"} & set(case.flags):
+        if not UNTOLD & set(case.flags):
             found.setdefault(case.profile, []).append(case)
     return [case for each in found.values() for case in each[1:30:14]]
 
@@ -65,38 +72,7 @@ def edit_that(says: str) -> type[Edit]:
     return next(e for place in PLACES for e in edits_of(place) if e.says == says)
 
 
-SYNC, ADVANCE = "OracleLookahead.synchronize", "OracleLookahead.advance"
-STEP, INNER, MEAN = "OracleLookahead.step", "OracleInner.step", "OracleWorkers.synchronize"
-
-
-@pytest.mark.parametrize(
-    ("title", "says", "line"),
-    [
-        (SYNC, "has the fast weights + alpha (", "interpolate(theta, self.phi, alpha)"),
-        (SYNC, "uses phi of the time before", "return late(self, 'self.phi', self.phi)"),
-        (SYNC, "rounds alpha to float32", "alpha = single(at(self.alpha, self.syncs))"),
-        (SYNC, "multiplies alpha by C", "alpha = scaled(at(self.alpha, self.syncs), C)"),
-        (SYNC, "moves phi by alpha towards what", "interpolate(self.phi, self.outer_step("),
-        (SYNC, "sets phi whether or not there is no outer", "if True:"),
-        (SYNC, "does not raise the count of synchronizations", "pass"),
-        (SYNC, "raises the clock of alpha's schedule once a p", "self.syncs += len(theta)"),
-        (INNER, "begins the table of the", "[self.clock % len(self.learning_rate)]"),
-        (INNER, "keeps one count for all parameters", "self.count[0] += 1"),
-        (INNER, "ends the loop where it should go on", "break"),
-        (INNER, "does this once for each parameter: raise the", "    self.clock += 1"),
-        (INNER, "uses the learning rate from before it is set", "update, old, *each"),
-        ("OracleInner.element", "leaves the weight out of", "h['weight_decay']"),
-        ("adam", "takes the larger of", "max(sqrt(v / bias2), h['epsilon'])"),
-        ("adam", "exchanges beta1 and beta2", "m = h['beta2'] * m + rest1 * g"),
-        ("adam", "has sqrt((v / ", "sqrt(v / bias2 + h['epsilon'])"),
-        ("OracleLookahead.__init__", "takes 1.0 instead", "fractions = [1.0 for bits in"),
-        (ADVANCE, "counts a step for each", "-(-self.k // len(self.phi))"),
-        (STEP, "ignores what the inner", "self.advance(theta, grads)"),
-        (STEP, "does this later than it", "theta = self.advance(theta, gr"),
-        (MEAN, "leaves the first of them out", "in each][1:])"),
-        (MEAN, "does this once for each worker", "    found = self."),
-    ],
-)
+@pytest.mark.parametrize(("title", "says", "line"), TABLES["lines"])
 def test_an_operator_makes_a_line_of_a_line(title: str, says: str, line: str) -> None:
     edits = [edit for place in PLACES if place.title == title for edit in edits_of(place)]
     lines = [x for edit in edits if edit.says.startswith(says) for x in edit.changed()]
@@ -106,6 +82,22 @@ def test_an_operator_makes_a_line_of_a_line(title: str, says: str, line: str) ->
 def test_every_edit_is_said_in_words() -> None:
     said = [edit.says for place in PLACES for edit in edits_of(place)]
     assert sum("in another way" in each for each in said) < len(said) / 200
+
+
+def test_every_variant_is_of_some_function_and_unlike_all_others() -> None:
+    said = {e.says.partition(", in")[0] for place in PLACES for e in edits_of(place)}
+    assert {each["says"].partition(", in")[0] for each in VARIANTS} <= said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("profile", "says"), TABLES["named"])
+def test_a_mistake_without_a_name_is_told_in_its_sentence(profile: str, says: str) -> None:
+    every = (*SAVED, *(edit for place in PLACES for edit in edits_of(place)))
+    edit = next(each for each in every if each.says.startswith(says))
+    some = [case for case in cases(profile) if not UNTOLD & set(case.flags)]
+    (diagnosis,) = diagnose([observed(case, edit) for case in some])
+    ((cause,), *_) = diagnosis.explanations
+    assert cause.says.startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +123,7 @@ def test_two_changes_without_a_name_are_found_one_after_the_other() -> None:
     changes = [(each, each.replace("each:", "each[:1]:")), (f"{root})", f"{root} / t)")]
     found = results(changed(changes), chosen("workers", "inner:adagrad"), "float64")
     (causes,) = diagnose(found)[0].explanations
-    assert sorted(each.says[:12] for each in causes) == ["divides the ", "does this fo"]
+    assert sorted(each.says[:12] for each in causes) == ["divides by t", "does this fo"]
 
 
 def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
@@ -140,6 +132,17 @@ def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
     found = results(changed([(velocity, narrow)]), chosen("inner:heavy-ball"))
     ((cause,),) = diagnose(found)[0].explanations
     assert cause.says == "keeps slots in float32 though it works in float64"
+
+
+@pytest.mark.slow
+def test_two_changes_of_one_function_are_told_together() -> None:
+    says = "halves the slots where it should reset the inner state, in a synchronization"
+    again: Any = edit_that(says).again
+    other = "by alpha, and the second moments by its square"
+    both = next(each for each in edits_of(again()) if other in each.says)
+    some = [case for case in cases("state") if not UNTOLD & set(case.flags)]
+    ((cause,), *_) = diagnose([observed(case, both) for case in some])[0].explanations
+    assert cause.says == both.says
 
 
 def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> None:
@@ -175,32 +178,11 @@ def test_a_schedule_is_read_wrongly_where_no_gradient_is_zero_too() -> None:
     assert (cause.says, diagnosis.exceptions) == (wraps.says, ())
 
 
-TO_PHI = """        for name, theta in self.params.items():
-            theta[...] = self.phi[name]
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("right", "wrong", "says", "line"),
-    [
-        (
-            LOADED,
-            f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n",
-            "sets the fast weights to phi, in loading a state",
-            "+    theta = outermost.phi",
-        ),
-        (
-            "phi += alpha * (theta - phi)",
-            "phi.flat[:-1] += alpha * (theta - phi).flat[:-1]",
-            "of the last element of each parameter alone",
-            "+        pass",
-        ),
-    ],
-)
-def test_an_edit_is_reported_in_a_sentence_and_as_a_diff(
-    right: str, wrong: str, says: str, line: str
-) -> None:
+def test_an_edit_is_reported_in_a_sentence_and_as_a_diff() -> None:
+    right = "phi += alpha * (theta - phi)"
+    wrong = "phi.flat[:-1] += alpha * (theta - phi).flat[:-1]"
+    says, line = "of the last element of each parameter alone", "+        pass"
     some = [*some_cases(), load().case("evaluation-nested")]
     found = results(changed([(right, wrong)]), some, "float64")
     summary = summarize("it", found, diagnose(found))

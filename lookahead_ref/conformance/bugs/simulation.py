@@ -136,6 +136,7 @@ class Edit(Bug):
     narrow: ClassVar[bool] = False  # it rounds something to float32
     fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
     """It with a constant, which is to be found from what was observed."""
+    again: ClassVar[Callable[[], Any] | None] = None  # its function, to be edited once more
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -33,16 +33,19 @@ def edits_for(
     worth: Callable[[type[Edit], When], bool] = lambda *_: True,
     only_plain: bool = False,
     scaled: bool = False,
+    once: Iterable[type[Bug]] = (),
 ) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in all cases, the plainest first."""
     # Where only float64 fails, edits that round something are enough: narrow. What shows
     # only after loading is in what is saved, or needs that condition: loaded. Some may fit
     # in the tensors or elements that `fitting` names, some under conditions that are
-    # `worth` it. With `scaled`, what is plain includes other sizes.
+    # `worth` it. With `scaled`, what is plain includes other sizes. Functions that are
+    # edited `once` are so twice.
     case = cases[0]
+    edited = [e.again() for e in once if issubclass(e, Edit) and e.again is not None]
     places = [
         place
-        for place in _places(conventions)
+        for place in (*edited, *_places(conventions))
         if all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs

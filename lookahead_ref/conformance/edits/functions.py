@@ -7,6 +7,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -95,15 +96,17 @@ def _targets(place: Place) -> list[tuple[type[Any], ...]]:
 def _tree(place: Place) -> ast.FunctionDef:
     source = textwrap.dedent(inspect.getsource(place.function))
     (tree,) = ast.parse(rewritten(source, place.under if place.beneath else ())).body
-    if place.same:
-        text = ast.unparse(tree)
-        assert place.same[0] in text
-        (tree,) = ast.parse(text.replace(*place.same)).body
     assert isinstance(tree, ast.FunctionDef)
     tree.returns = None
     for each in ast.walk(tree):
         if isinstance(each, ast.arg):
             each.annotation = None
+    if place.same:
+        text = ast.unparse(tree)
+        assert place.same[0] in text
+        (other,) = ast.parse(text.replace(*place.same)).body
+        assert isinstance(other, ast.FunctionDef)
+        return other
     return tree
 
 
@@ -117,6 +120,7 @@ def _edit(
         of, others = ("inner", "outer") if onto == OF_RULES[:1] else ("outer", "inner")
         where = f"the {of} optimizer's " + where.removeprefix("the optimizer's ")
         words = words.replace("the other optimizer", f"the {others} optimizer")
+    words = f"{place.first[1]} and {words}" if place.first else words
     unsaid = UNSAID in words
     words = "does one line in another way" if unsaid else words
     attributes = {
@@ -137,6 +141,8 @@ def _edit(
     }
     if constant is None and "C" in made.names:
         attributes["fitted"] = staticmethod(partial(_edit, made, onto))
+    elif place.first is None and not unsaid and constant is None:
+        attributes["again"] = staticmethod(lambda: _again(place, made.number, words))
     return type("Edit", (Edit,), attributes)
 
 
@@ -203,13 +209,22 @@ def _slots(rule: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     return names + more
 
 
+def _edited(place: Place, number: int) -> str:
+    tree = _tree(place)
+    return next(
+        ast.unparse(tree) for i, _ in enumerate(every_edit(tree, place)) if i == number
+    )
+
+
+def _again(place: Place, number: int, words: str) -> Place:
+    """Return the function as an edit leaves it, to be edited once more."""
+    plain = ast.unparse(_tree(replace(place, same=None)))
+    return replace(place, same=(plain, _edited(place, number)), first=(place, words))
+
+
 def changed(place: Place, number: int) -> list[str]:
     """Return the lines that an edit changes, as a unified diff has them."""
-    tree = _tree(place)
-    before = ast.unparse(tree).splitlines()
-    for each, _ in enumerate(every_edit(tree, place)):
-        if each == number:
-            after = ast.unparse(tree).splitlines()
-            lines = difflib.unified_diff(before, after, lineterm="", n=1)
-            return [line for line in lines if line[:3] not in ("---", "+++", "@@ ")]
-    raise IndexError(number)
+    before = ast.unparse(_tree(place.first[0] if place.first else place)).splitlines()
+    after = _edited(place, number).splitlines()
+    lines = difflib.unified_diff(before, after, lineterm="", n=1)
+    return [line for line in lines if line[:3] not in ("---", "+++", "@@ ")]

@@ -40,6 +40,8 @@ class Place:
     same: tuple[str, str] | None = None
     convention: str = ""  # the place of the convention that it belongs to
     under: tuple[str, ...] = ()  # the changes that this makes
+    # Of a function that is edited already: where, and in what words.
+    first: "tuple[Place, str] | None" = None
 
     @property
     def title(self) -> str:

@@ -234,7 +234,7 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
     for kind in KINDS:
         some = {text for text, _ in texts if text in kind}
         for one in sorted(some):
-            for other in sorted({each for each in kind if each[0] != "="} - {one}):
+            for other in sorted({each.lstrip("=") for each in kind} - {one}):
                 for swaps in (False, True) if other in some else (False,):
                     changes = {one: other, other: one} if swaps else {one: other}
                     places = [(text, *each) for text, each in texts if text in changes]
@@ -386,7 +386,10 @@ def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
             continue  # a convention, or the same in other words, has others there
         for right, wrong in variant["changes"]:
             text = text.replace(right, wrong)
-        (other,) = ast.parse(text).body
+        try:
+            (other,) = ast.parse(text).body
+        except SyntaxError:
+            continue
         assert isinstance(other, ast.FunctionDef)
         arguments, tree.args, tree.body = tree.args, other.args, other.body
         yield 0, variant["says"]

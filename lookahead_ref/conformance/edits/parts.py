@@ -90,6 +90,7 @@ def _limited(
         "needs": (*edit.needs, *needs),
         "parts": parts,
         "rank": edit.rank + rank,
+        "again": None,
     }
     return type("Edit", (edit,), attributes)
 

@@ -65,7 +65,8 @@ def _saved() -> Iterator[type[Edit]]:
             for says, is_late in ((lost, False), (late, True)):
                 part = _writes(partial(_replaced, piece, of, is_late))
                 rank, where = 1 + len(need), f"saved: {piece}"
-                asked = ("save", *needs, *need)
+                outer = "outer-" if "outer optimizer" in of else ""
+                asked = ("save", *(f"{outer}{each}" for each in needs), *need)
                 yield _made(says, where, SimulatedProgram, part, *asked, rank=rank)
     for words, code in TABLES["written"].items():
         change = eval(f"lambda x: {code}", _CODE)
@@ -78,7 +79,9 @@ def _saved() -> Iterator[type[Edit]]:
                 says, "saved: all", SimulatedProgram, part, "save", rank=rank, **more
             )
     for words, (code, *needs) in TABLES["confused"].items():
-        change = eval(f"lambda each, kind, level, rule, own, phis, of, anew: {code}", _CODE)
+        change = eval(
+            f"lambda each, kind, j, level, rule, own, phis, of, anew: {code}", _CODE
+        )
         part = _writes(partial(_confused, change))
         yield _made(words, "saved: all", SimulatedProgram, part, "save", *needs)
 
@@ -124,9 +127,8 @@ def _confused(
     phis = oracle.joined([of["Lookahead", j]["phi"] for j in range(workers)])
     found = []
     for (kind, j), each, anew in zip(kinds, then, fresh, strict=True):
-        j %= workers
-        level, rule = of["Lookahead", j], of["inner", j]
-        new = change(each, kind, level, rule, weights[j], phis, of, anew)
+        level, rule = of["Lookahead", j % workers], of["inner", j % workers]
+        new = change(each, kind, j, level, rule, weights[j % workers], phis, of, anew)
         found.append({**each, **{n: v for n, v in new.items() if n in each}})
     return found
 
@@ -157,6 +159,16 @@ def _replaced(
 SAVED = tuple(_saved())
 
 
+def _short(name: str, size: int) -> type[Any]:
+    def get(self: Any) -> Any:
+        return vars(self)[name]
+
+    def put(self: Any, value: Any) -> None:
+        vars(self)[name] = rounded(value, size)
+
+    return type("Short", (SimulatedLookahead,), {name: property(get, put)})
+
+
 def _shared(name: str) -> type[Any]:
     def get(self: Any) -> Any:
         return getattr(self.innermost, name)
@@ -174,6 +186,16 @@ SHARED = tuple(
         clause=clause,
     )
     for name, (words, clause) in TABLES["shared"].items()
+)
+SHARED += tuple(
+    _made(
+        f"keeps {words} in {bits} whatever the parameters are in",
+        *("kept", SimulatedLookahead, _short(name, size), *needs),
+        clause=clause,
+        narrow=bits == "float32",
+    )
+    for name, (words, clause, *needs) in TABLES["kept"].items()
+    for bits, size in TABLES["bits"].items()
 )
 
 

@@ -69,7 +69,8 @@ def does(statement: ast.stmt) -> str:
             | ast.AnnAssign(target=target, value=ast.expr() as value)
         ):
             new = told(value)
-            return f"set {told(target)}" + ("" if told(target) in new else f" to {new}")
+            is_said = told(target) in new and f"{told(target)} from" not in new
+            return f"set {told(target)}" + ("" if is_said else f" to {new}")
         case ast.Return(value=ast.expr() as value):
             return f"return {told(value)}"
         case ast.Continue():

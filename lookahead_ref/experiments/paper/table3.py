@@ -106,7 +106,8 @@ def plan(request: ReproduceSettings) -> Plan:
         of_adam = "the better of 0.003 and 0.01 on seed 1000 after an epoch"
     if request.learning_rate is not None:
         of_sgd = "given on the command line"
-    said = f"{', '.join(rates)}; SGD's {of_sgd}, Adam's {of_adam}"
+    both = f"SGD's {of_sgd}, Adam's {of_adam}"
+    said = f"{', '.join(rates)}; {f'each {of_sgd}' if of_sgd == of_adam else both}"
     more = {"Gradient clipping": f"at norm {base.clip:g}", "Averaging": averaging}
     setting = shown(base, arms, count, said, more)
     if request.full:
