@@ -231,7 +231,8 @@ class Search:
                 if self.same(bugs, each, single)
             )
             if sum(lost) < (least if issubclass(bug, Edit) else 1):
-                bugs -= {bug}
+                # What was needed beside it, as an edit that undoes a bug is, need not be.
+                return self.needed(bugs - {bug}, results, single=single, least=least)
         return bugs
 
     def whole(
