@@ -132,7 +132,7 @@ def _edit(
             base: _part(place, base, function)
             for base in onto or [user for user, _ in place.uses]
         },
-        "rank": rank + 3 * unsaid,
+        "rank": rank + 3 * unsaid + bool(place.first),
         "title": place.title,
         "changed": staticmethod(
             lambda: [_filled(each, constant) for each in changed(place, made.number)]
