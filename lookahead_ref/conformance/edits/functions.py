@@ -133,6 +133,7 @@ def _edit(
             for base in onto or [user for user, _ in place.uses]
         },
         "rank": rank + 3 * unsaid,
+        "causes": 1 + (place.first is not None),
         "title": place.title,
         "changed": staticmethod(
             lambda: [_filled(each, constant) for each in changed(place, made.number)]
