@@ -152,7 +152,8 @@ class Search:
             further = best(grown)
             if not further or score(further[0])[:2] >= score(bases[0])[:2]:
                 break
-            bases = further
+            some = results[:: 1 + len(results) // (8 * _SAMPLE)]
+            bases = [b for one in further for b in self._elsewhere(one, some, single)]
         return list(bases)
 
     def _further(
@@ -346,6 +347,8 @@ class Search:
                 continue
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
+                if bugs and all(self.same(bugs, each, single) for each in some[0]):
+                    (bugs,) = self._elsewhere(bugs, order, single)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):
                         plainest = plainest if found else edits[0].rank

@@ -45,7 +45,7 @@ def edits_for(
     edited = [e.again() for e in once if issubclass(e, Edit) and e.again is not None]
     places = [
         place
-        for place in (*edited, *_places(conventions))
+        for place in (*_places(conventions), *edited)
         if all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs

@@ -132,8 +132,8 @@ def _edit(
             base: _part(place, base, function)
             for base in onto or [user for user, _ in place.uses]
         },
-        "rank": rank + 3 * unsaid,
-        "causes": 1 + (place.first is not None),
+        "rank": rank + 3 * unsaid + bool(place.first),
+        "causes": 1 + bool(place.first),
         "title": place.title,
         "changed": staticmethod(
             lambda: [_filled(each, constant) for each in changed(place, made.number)]
