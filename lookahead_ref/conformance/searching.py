@@ -114,8 +114,9 @@ class Search:
 
         def score(bugs: Bugs) -> tuple[float, ...]:
             parts = [self.reached(bugs, r, single) for r in (*kinds, *spread)]
-            told = sorted(rank(bug) for bug in bugs - self.conventions)
-            return -parts.count(1.0), -sum(parts), len(told), *told
+            own = bugs - self.conventions
+            causes = sum(bug.causes for bug in own)
+            return -parts.count(1.0), -sum(parts), causes, *sorted(map(rank, own))
 
         def best(some: Iterable[Bugs]) -> list[Bugs]:
             distinct: dict[tuple[float, ...], Bugs] = {}

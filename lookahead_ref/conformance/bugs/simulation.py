@@ -70,6 +70,7 @@ class Bug:
     lost: ClassVar[tuple[str, ...]] = ()  # what is not saved; "outer-": of the outer step
     recaptures: ClassVar[bool] = True  # takes a lost phi or anchor from what was loaded
     special: ClassVar[str] = ""  # the name of a more general bug
+    causes: ClassVar[int] = 1  # two if it is a function that was edited twice
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:

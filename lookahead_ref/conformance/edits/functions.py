@@ -133,6 +133,7 @@ def _edit(
             for base in onto or [user for user, _ in place.uses]
         },
         "rank": rank + 3 * unsaid + bool(place.first),
+        "causes": 1 + bool(place.first),
         "title": place.title,
         "changed": staticmethod(
             lambda: [_filled(each, constant) for each in changed(place, made.number)]
