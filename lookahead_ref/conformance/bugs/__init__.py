@@ -8,13 +8,13 @@ import tomllib
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from lookahead_ref.conformance.bugs.conventions import CONVENTIONS
+from lookahead_ref.conformance.bugs import conventions
 from lookahead_ref.conformance.bugs.simulation import (
     PARTS,
     Bug,
+    Convention,
     Mistake,
     Run,
-    Some,
     bug,
     simulate,
 )
@@ -49,13 +49,14 @@ def _declared(table: dict[str, Any], kind: type[Bug]) -> tuple[type[Bug], ...]:
             *(each.pop(part) for part in PARTS),
             *each.pop("edits", ()),
             kind=kind,
-            mixes=Some if each.pop("mixes", "") else None,
+            mixes=getattr(conventions, each.pop("mixes", ""), None),
             **each,
         )
         for name, each in table.items()
     )
 
 
+CONVENTIONS = _declared(_table("conventions.toml"), Convention)
 BUGS = _declared(_table("bugs.toml"), Bug)
 # Of public implementations, and of those who write Lookahead for the first time.
 PUBLIC, _FIRST_TRIES = (

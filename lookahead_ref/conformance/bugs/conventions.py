@@ -1,22 +1,17 @@
-"""Conventions of other libraries, which a program must follow throughout."""
+"""Optimizers as other libraries have them, where an edit cannot say it."""
 
-from functools import partial
 from typing import Any
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.helpers import zeros
 from lookahead_ref.conformance.bugs.simulation import (
-    Convention,
     Outer,
     SimulatedInner,
     SimulatedLookahead,
     Some,
-    bug,
     picked,
 )
 from lookahead_ref.conformance.oracle import Gradients, Tensors
-
-convention = partial(bug, kind=Convention)
 
 
 class RateInVelocity(oracle.OracleInner):
@@ -80,67 +75,3 @@ class SlowMomentum(SimulatedLookahead):
         gamma = oracle.at(inner.learning_rate, max(inner.clock - self.k, 0))
         scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]
         return oracle.interpolate(self.phi, outer.step(self.phi, scaled), gamma)
-
-
-CONVENTIONS = (
-    convention("epsilon-hat", "IN-11", "adam", "adam",
-        "adds epsilon to the uncorrected root",
-        "Kingma and Ba's remark before section 2.1; Keras and TensorFlow",
-        "epsilon means something else at the first steps",
-        'Inner.adam: (m / bias1) / (sqrt(v / bias2) + h["epsilon"]) -> '
-        'm * sqrt(bias2) / bias1 / (sqrt(v) + h["epsilon"])'),
-    convention("learning-rate-in-velocity", "IN-12", "velocity", "velocity",
-        "keeps the learning rate in the velocity: v <- mu v - gamma g",
-        "Sutskever et al. 2013, Keras",
-        "the same only while the learning rate is constant",
-        mixes=InnerRateInVelocity),
-    convention("adagrad-epsilon-in-root", "IN-13", "adagrad", "adagrad",
-        "adds epsilon under the root of AdaGrad",
-        "Optax",
-        "epsilon means something else",
-        'Inner.adagrad: (sqrt(s) + h["epsilon"]) -> sqrt(s + h["epsilon"])'),
-    convention("decay-without-learning-rate", "IN-4", "decay", "decoupled",
-        "does not multiply decoupled weight decay by the learning rate",
-        "Loshchilov and Hutter's Algorithm 2, with its schedule multiplier at 1",
-        "the coefficient is to be smaller by the learning rate",
-        'Inner.element: direction = direction + self.h["weight_decay"] * x -> '
-        'return x - gamma * direction - self.h["weight_decay"] * x, *slots_after'),
-    convention("no-gradient-is-zero", "LA-25", "no_gradient", "no-gradient",
-        "takes no gradient for a gradient of zeros",
-        "programs in which every parameter has a gradient; this library",
-        "momentum and weight decay go on moving the parameter",
-        "Inner.step: continue -> g = [self.arithmetic.number(0.0)] * len(x)"),
-    convention("no-gradient-skips", "LA-25", "no_gradient", "no-gradient",
-        "leaves a parameter without a gradient, and its slots, as they are; it "
-        "synchronizes with the others",
-        "PyTorch's optimizers inside a wrapper that synchronizes all parameters",
-        "momentum does not decay meanwhile"),
-    convention("no-gradient-skips-but-counts", "LA-25", "no_gradient", "no-gradient adam",
-        "leaves a parameter without a gradient, and its slots, as they are; it "
-        "synchronizes with the others, and counts the step for Adam's bias correction",
-        "frameworks that keep one count for all parameters: Keras, MLX",
-        "a parameter whose first gradient comes late starts with small updates",
-        "Inner.step: continue -> self.count[i] += 1; continue",
-        special="no-gradient-skips"),
-    convention("no-gradient-own-clock", "LA-25", "no_gradient", "no-gradient",
-        "counts the steps of each parameter by itself",
-        "wrappers that keep the step counter in the state of each parameter",
-        "parameters synchronize at different steps",
-        mixes=OwnClock),
-    convention("no-gradient-skips-sync", "LA-25", "no_gradient", "no-gradient",
-        "leaves a parameter out of a synchronization at which it has no gradient",
-        "wrappers that skip parameters without a gradient in the outer update too",
-        "its next synchronization spans two cycles",
-        mixes=SkippedSync),
-    convention("outer-learning-rate-in-velocity", "OU-6", "outer_velocity",
-        "outer-velocity outer-rates",
-        "keeps the outer learning rate in the outer velocity",
-        "Keras' SGD as the outer optimizer",
-        "the same only while the outer learning rate is constant",
-        mixes=OuterRateInVelocity),
-    convention("slow-momentum", "OU-11", "outer_units", "outer-heavy-ball rates",
-        "measures the pseudo-gradient in units of the cycle's first learning rate",
-        "SlowMo: Wang, Tantia, Ballas and Rabbat 2020, Algorithm 1",
-        "the same only while the learning rate is constant",
-        mixes=SlowMomentum),
-)  # fmt: skip
