@@ -216,7 +216,7 @@ def _told(
         for bugs in sorted(ranked, key=lambda bugs: [rank(bug) for bug in bugs])
     ]
     over = [r for r in results if not any(search.same(bugs, r, single) for bugs in found)]
-    rest = {r.case.id for r in over if found}
+    rest, (first, *_) = {r.case.id for r in over if found}, [*found, *search.supposed]
     options: dict[str, set[str]] = {}
     for each in frozenset().union(*(found or search.supposed)) & allowed:
         options.setdefault(each.place, set()).add(each.name)
@@ -234,15 +234,8 @@ def _told(
         tuple(sorted(rest)),
         unobserved,
         search.limited and not found,
-        _left(search, [*found, *search.supposed][0], over),
+        next((Left(r, *at) for r in over if (at := search.differing(first, r))), None),
     )
-
-
-def _left(search: Search, bugs: Bugs, over: Sequence[Result]) -> Left | None:
-    for result in over:
-        if first := search.differing(bugs, result):
-            return Left(result, *first)
-    return None
 
 
 def _causes(bugs: Bugs, allowed: Bugs) -> Bugs:

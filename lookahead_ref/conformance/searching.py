@@ -76,7 +76,7 @@ class Search:
         whole = self.whole(found, results, single=single)
         # Beside what nothing explains, an edit that explains few checks is likely wrong.
         least = 1 if whole else 2 + sum(r.status == "failed" for r in results) // 20
-        best = found[:_TOLD] if whole else self._elsewhere(found[0], results, single)
+        best = found[:_TOLD] if whole else [self._elsewhere(found[0], results, single)]
         needed = [self.needed(b, results, single=single, least=least) for b in best]
         return self._others(list(dict.fromkeys(needed)), results, single)
 
@@ -86,20 +86,18 @@ class Search:
         """Exchange the conventions for those that leave least over."""
         first = found[0] - self.conventions
         some = [first | each for each in self.supposed]
-        best = self._least_over(some, results, single).intersection(self.conventions)
+        best = self._most_of(some, results, single).intersection(self.conventions)
         return [bugs - self.conventions | best for bugs in found]
 
-    def _elsewhere(self, bugs: Bugs, results: Sequence[Result], single: bool) -> list[Bugs]:
+    def _elsewhere(self, bugs: Bugs, results: Sequence[Result], single: bool) -> Bugs:
         """Try edits in another optimizer: the inner one, the outer one, or both."""
         others = [bugs - {e} | {other} for e in bugs for other in _alike(e)]
-        return [self._least_over([bugs, *others], results, single)]
+        return self._most_of([bugs, *others], results, single)
 
-    def _least_over(
+    def _most_of(
         self, some: Sequence[Bugs], results: Sequence[Result], single: bool
     ) -> Bugs:
-        return min(
-            some, key=lambda bugs: sum(not self.same(bugs, r, single) for r in results)
-        )
+        return max(some, key=lambda x: sum(self.same(x, r, single) for r in results))
 
     def _added(
         self, bases: Sequence[Bugs], results: Sequence[Result], single: bool, edits: bool
@@ -153,7 +151,7 @@ class Search:
             if not further or score(further[0])[:2] >= score(bases[0])[:2]:
                 break
             some = results[:: 1 + len(results) // (8 * _SAMPLE)]
-            bases = [b for one in further for b in self._elsewhere(one, some, single)]
+            bases = [self._elsewhere(bugs, some, single) for bugs in further]
         return list(bases)
 
     def _further(
@@ -348,7 +346,7 @@ class Search:
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in some[0]):
-                    (bugs,) = self._elsewhere(bugs, order, single)
+                    bugs = self._elsewhere(bugs, order, single)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):
                         plainest = plainest if found else edits[0].rank
