@@ -154,6 +154,8 @@ def _filled(text: str, constant: float | None) -> str:
 def _clause(place: Place, says: str) -> str:
     if place.beneath == OF_PROGRAM and place.clause == "LA-9" and "uses" not in says:
         return "LA-10"
+    if " to float" in says or " to bfloat" in says:
+        return "LA-31"
     found = (clause for word, clause in CLAUSES.items() if word in says)
     return next(found, place.clause) if place.beneath == OF_LOOKAHEAD else place.clause
 
