@@ -49,6 +49,7 @@ Change = Callable[[Mapping[str, Any], State, State, State], State]
 _CODE = {**vars(oracle), **vars(helpers), "mapped": mapped, "rounded": rounded}
 _CODE |= {"single": single, "digits": lambda x, n: mapped(lambda y: float(f"{y:.{n}g}"), x)}
 _ARRAYS = {"": "what it saves", "theta": "the fast weights that it saves"}
+_ARRAYS["phi theta"] = "phi and the fast weights that it saves"
 _ARRAYS |= {name: f"{WORDS[f'self.{name}']} that it saves" for name in ARRAYS}
 
 
@@ -71,7 +72,7 @@ def _saved() -> Iterator[type[Edit]]:
     for words, code in TABLES["written"].items():
         change = eval(f"lambda x: {code}", _CODE)
         for name, of in _ARRAYS.items():
-            names = (name,) if name else (*ARRAYS, "theta")
+            names = name.split() or (*ARRAYS, "theta")
             part = _writes(partial(_in_all, change, names))
             more = {"clause": "LA-24", "narrow": "order" not in words}
             says, rank = words.replace("WHAT", of), 1 + bool(name)
