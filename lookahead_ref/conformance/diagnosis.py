@@ -20,14 +20,15 @@ from lookahead_ref.conformance.bugs import (
     SinglePrecision,
     by_name,
 )
+from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import Bugs, rank
 from lookahead_ref.conformance.judging import Mismatch, Result
 from lookahead_ref.conformance.searching import AT_ONCE, REFERENCE, STEPS, Search, fails
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
-_NEARLY = 0.9
-"""The part of the failed checks that an edit must explain to be told all the same."""
+_NEARLY, _MOSTLY = 0.9, 0.75
+"""What part of the failed checks edits, or bugs, must explain to be told all the same."""
 
 
 class Left(NamedTuple):
@@ -169,7 +170,8 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     # Nearly all of what is left over, or else it is better left.
     first = (found or bases)[0]
     left = [r for r in telling if not search.same(first, r, single)]
-    if sum(search.same(best[0], r, single) for r in left) > _NEARLY * len(left):
+    enough = _NEARLY if any(issubclass(bug, Edit) for bug in best[0]) else _MOSTLY
+    if sum(search.same(best[0], r, single) for r in left) > enough * len(left):
         return told(best, single=single)
     if found or edits:
         return told(found or edits, single=single)

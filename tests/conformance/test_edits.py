@@ -21,6 +21,7 @@ from lookahead_ref.conformance.edits.grammar import VARIANTS
 from lookahead_ref.conformance.edits.saved import SAVED
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import in_plain_words
+from lookahead_ref.conformance.searching import Search
 from lookahead_ref.conformance.summary import summarize
 
 UNTOLD = {"overflow", "subnormal", "no-gradient"}
@@ -165,6 +166,15 @@ def test_a_convention_is_told_with_the_cause_that_is_about_it() -> None:
     ((convention, cause),) = diagnosis.explanations
     assert convention is skips
     assert cause.says == counts.says
+
+
+def test_a_bug_and_an_edit_that_undo_one_another_are_both_taken_out() -> None:
+    undoes = "sets the clock of the learning rate to the count of steps, in each step"
+    both = frozenset({by_name("schedule-sees-syncs"), edit_that(undoes)})
+    found = [observed(case) for case in chosen("schedule", every=3)]
+    search = Search(found, found)
+    assert all(search.same(both, each, False) for each in found)
+    assert search.needed(both, found, single=False) == frozenset()
 
 
 def test_a_schedule_is_read_wrongly_where_no_gradient_is_zero_too() -> None:
