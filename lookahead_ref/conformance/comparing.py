@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import count
+from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +47,23 @@ class BrokenError(DiffersError):
     """An edit cannot run."""
 
 
-def simulated_values(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
+class Cast:
+    """The machine's binary64, with the hyperparameters of a program in binary32."""
+
+    number, sqrt = staticmethod(float), staticmethod(sqrt)
+
+    @staticmethod
+    def hyperparameter(number: Any) -> float:
+        return float(np.float32(number))
+
+
+def simulated_values(
+    case: Case, bugs: Bugs, watch: Watch, arithmetic: oracle.Arithmetic
+) -> Values | None:
     """Return what is seen of a program with the bugs; None if it leaves the numbers."""
     try:
         ordered = sorted(bugs, key=rank)
-        run = simulate(case.data, oracle.Double(), ordered, watch)
+        run = simulate(case.data, arithmetic, ordered, watch)
     except DiffersError:
         raise
     except IncompatibleError as error:
@@ -181,6 +195,6 @@ def relation(before: Float64Array, should: Float64Array, got: Float64Array) -> s
     for words, every in some.items():
         each = every[moving]
         middle = float(np.median(each)) if len(each) > 1 else np.nan
-        if np.all(np.abs(each - middle) <= 1e-3 * abs(middle)):
+        if np.isfinite(middle) and np.all(np.abs(each - middle) <= 1e-3 * abs(middle)):
             return words.format(middle)
     return ""

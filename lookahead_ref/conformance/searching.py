@@ -7,7 +7,7 @@ from itertools import product
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
 from lookahead_ref.conformance.comparing import Bugs, rank
-from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of
+from lookahead_ref.conformance.edits import edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.parts import When
 from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
 from lookahead_ref.conformance.judging import Result
@@ -91,7 +91,12 @@ class Search:
 
     def _elsewhere(self, bugs: Bugs, results: Sequence[Result], single: bool) -> Bugs:
         """Try edits in another optimizer: the inner one, the outer one, or both."""
-        others = [bugs - {e} | {other} for e in bugs for other in _alike(e)]
+        others = [
+            frozenset(b for b in bugs if b not in (edit, other) and b.place != other.place)
+            | {other}
+            for edit in bugs
+            for other in _alike(edit, bugs.intersection(CONVENTIONS))
+        ]
         return self._most_of([bugs, *others], results, single)
 
     def _most_of(
@@ -348,6 +353,7 @@ class Search:
                 if bugs and all(self.same(bugs, each, single) for each in some[0]):
                     bugs = self._elsewhere(bugs, order, single)
                 if bugs and all(self.same(bugs, each, single) for each in order):
+                    bugs = self._elsewhere(bugs, results, single)
                     if self.whole([bugs], results, single=single):
                         plainest = plainest if found else edits[0].rank
                         found.append(bugs)
@@ -432,9 +438,9 @@ def _what(bug: type[Bug]) -> str:
     return bug.says.partition(", in ")[0]
 
 
-def _alike(bug: type[Bug]) -> Iterator[type[Bug]]:
-    """Yield the edits that do the same, and in the same function, elsewhere."""
-    for place in PLACES if issubclass(bug, Edit) else ():
+def _alike(bug: type[Bug], conventions: Bugs) -> Iterator[type[Bug]]:
+    """Yield the edits that do the same elsewhere in a function, or with a convention."""
+    for place in places_under(conventions) if issubclass(bug, Edit) else ():
         if place.title == getattr(bug, "title", ""):
             yield from (e for e in edits_of(place) if _what(e) == _what(bug) and e != bug)
 

@@ -16,7 +16,7 @@ from lookahead_ref.conformance.bugs import Bug, by_name, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of
+from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.grammar import VARIANTS
 from lookahead_ref.conformance.edits.saved import SAVED
 from lookahead_ref.conformance.judging import Result
@@ -133,6 +133,26 @@ def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
     found = results(changed([(velocity, narrow)]), chosen("inner:heavy-ball"))
     ((cause,),) = diagnose(found)[0].explanations
     assert cause.says == "keeps slots in float32 though it works in float64"
+
+
+def test_what_is_in_float32_is_compared_with_hyperparameters_of_float32() -> None:
+    root = 'root = np.sqrt(s["second_moment"] / bias2) + h["epsilon"]'
+    stored = 's["second_moment"] = s["second_moment"] / bias2\n        '
+    changes = [(root, stored + root.replace(" / bias2", ""))]
+    found = results(changed(changes), chosen("inner:adam", "state"), "float32")
+    ((cause,), *_) = diagnose(found)[0].explanations
+    assert cause.says.startswith("keeps the corrected second moment as the slot")
+
+
+@pytest.mark.slow
+def test_an_edit_is_found_beside_a_convention_of_the_same_function() -> None:
+    edit = edit_that("divides the gradients by k, in the inner optimizer's step")
+    zero = by_name("no-gradient-is-zero")
+    under = {e for p in places_under([zero]) for e in edits_of(p) if e.says == edit.says}
+    (both,) = under - {edit}
+    some = [case for case in cases("wrapper") if not {"overflow"} & set(case.flags)]
+    ((cause,), *_) = diagnose([observed(case, both) for case in some])[0].explanations
+    assert cause.says == edit.says
 
 
 @pytest.mark.slow

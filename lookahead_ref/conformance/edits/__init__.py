@@ -20,7 +20,7 @@ from lookahead_ref.conformance.edits.saved import APART, NARROW, SAVED, SHARED
 
 _STEPS = "OracleLookahead.step", "OracleWorkers.step"
 
-__all__ = ["PLACES", "edits_for", "edits_of"]
+__all__ = ["PLACES", "edits_for", "edits_of", "places_under"]
 
 
 def edits_for(
@@ -45,7 +45,7 @@ def edits_for(
     edited = [e.again() for e in once if issubclass(e, Edit) and e.again is not None]
     places = [
         place
-        for place in (*_places(conventions), *edited)
+        for place in (*places_under(conventions), *edited)
         if all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs
@@ -107,7 +107,7 @@ def _under_conditions(
                 yield (only(edit, when),)
 
 
-def _places(conventions: Collection[type[Bug]]) -> Iterator[Place]:
+def places_under(conventions: Collection[type[Bug]]) -> Iterator[Place]:
     """Yield the places, with those functions changed that a convention changes."""
     yield from PLACES
     for convention in conventions:
