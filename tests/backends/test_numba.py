@@ -265,9 +265,7 @@ def test_a_late_thread_finds_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (x == 4.0).all()
 
 
-def test_an_interrupted_step_is_over_once_it_raises(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interrupted_step_ends_once_it_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     # Helpers know arrays by address: nothing may go on when the caller has left.
     made, x, double = doubling(2)
     start = made._threads.helpers.start

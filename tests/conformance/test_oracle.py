@@ -171,9 +171,7 @@ def test_slots_are_interpolated_by_the_outer_learning_rate_and_at_most_by_1() ->
 
 
 @pytest.mark.parametrize(("state", "velocity"), [("maintain", 3.5), ("reset", 2.0)])
-def test_a_reset_around_makes_the_outer_state_below_anew(
-    state: str, velocity: float
-) -> None:
+def test_a_reset_around_renews_the_outer_state_below(state: str, velocity: float) -> None:
     level = with_outer(2, heavy_ball(0.5, **HALF))
     # Below 8 -> 7 -> 5.5, with v: 2, 3; above 8 + (5.5 - 8) / 2 = 6.75.
     steps = oracle.run(constant([lookahead(4, 0.5, state), level], sgd(1.0), 6))

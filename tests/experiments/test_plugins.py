@@ -375,9 +375,7 @@ def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["sweep --jobs 2", "train"])
-def test_an_error_during_a_run_is_reported_with_its_line(
-    command: str, folder: Path
-) -> None:
+def test_an_error_in_a_run_is_reported_with_its_line(command: str, folder: Path) -> None:
     model = "--model wrong.py:Second --data mine.py:halves --learning-rate 0.1"
     done = called(f"{command} {SIGNED} {model} {SHORT}")
     assert done.exit_code == 2, done.stderr

@@ -175,9 +175,7 @@ def test_settled_settings_do_not_change_again() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("k", "x"), ("hidden", ["x"]), ("alpha", "x"), ("tied", 1)]
 )
-def test_settings_of_another_type_are_refused(
-    name: str, value: Any, tmp_path: Path
-) -> None:
+def test_settings_of_other_types_are_refused(name: str, value: Any, tmp_path: Path) -> None:
     settings = asdict(TrainSettings()) | {name: value}
     write_sealed(tmp_path / "file", "it", {"settings": settings})
     message = rf"^\$\.settings\.{name}.* of it: .*is not of type"

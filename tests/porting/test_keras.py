@@ -176,9 +176,7 @@ def test_it_holds_in_every_way_of_use(keras: Any) -> None:
 
 
 @pytest.mark.parametrize("name", USED_WRONGLY)
-def test_a_way_of_use_that_is_broken_is_named(
-    keras: Any, name: str, tmp_path: Path
-) -> None:
+def test_a_broken_way_of_use_is_named(keras: Any, name: str, tmp_path: Path) -> None:
     if name == "compiled-and-donated" and HERE != "jax":
         pytest.skip("JAX donates buffers")
     port("wrapper_keras")

@@ -75,9 +75,7 @@ def test_mean_and_covariance_are_those_of_the_algorithm_in_rational_numbers(
 
 
 @pytest.mark.parametrize("kind", ["sgd", *KINDS])
-def test_it_is_the_momentum_recursion_whose_curvature_is_the_contraction(
-    kind: Kind,
-) -> None:
+def test_it_is_the_momentum_recursion_with_the_contraction_as_curvature(kind: Kind) -> None:
     x, k, alpha, mu = np.array([0.01, 0.5, 1.9]), 5, 0.7, 0.6 * (kind != "sgd")
     outer = noisy_gradient(x, noise=2.0).after(1.0, k).outer(kind, alpha, mu)
     matrix = step_matrix(kind, nq.cycle_contraction(1.0, x, k, alpha), mu)

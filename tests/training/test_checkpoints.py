@@ -225,9 +225,7 @@ WEIGHT = "optimizer/params/weight"
         (lambda a, _: a.update({WEIGHT: np.eye(2)}), "must be float32 .* got float64"),
     ],
 )
-def test_errors_in_a_checkpoint_are_reported(
-    edit: Any, message: str, stopped: Path
-) -> None:
+def test_a_wrong_checkpoint_is_reported(edit: Any, message: str, stopped: Path) -> None:
     path = stopped / LAST
     arrays, record = decode(path.read_bytes())
     edit(arrays, record)
