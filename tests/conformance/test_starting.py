@@ -25,7 +25,7 @@ ACTION = runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "steps.py"))
 WRONG = """
 from conformance.wrong import program
 MyLookahead = program("first-sync-at-step-1", "phi-after-first-step")
-Unknown = program("alpha-squared")
+Unknown = program("alpha-bent")
 Right = program()
 Frozen = program("alpha-frozen")
 

@@ -240,7 +240,7 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
                     places = [(text, *each) for text, each in texts if text in changes]
                     for text, parent, field, index, _ in places:
                         _put(parent, field, index, _parsed(changes[text]))
-                    if len(places) > 1:
+                    if len(places) > 1 and told(one) != told(other):
                         both = f"{told(one)} and {told(other)}"
                         yield (
                             1,
