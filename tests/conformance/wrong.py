@@ -289,7 +289,7 @@ NARROWER: dict[str, list[Change]] = {
 """Bugs of the gallery that do more there: with other rules, or to Lookaheads within."""
 
 UNKNOWN: dict[str, list[Change]] = {
-    "alpha-bent": [(ALPHA, f"({ALPHA} - {ALPHA} ** 3 / 7)")],
+    "alpha-bent": [(ALPHA, f"{ALPHA}; alpha -= alpha ** 3 / 7")],
     "half-the-phi-loaded": [
         ("vars(self).update(saved)", f"old = self.phi; vars(self).update(saved){HALF}")
     ],
