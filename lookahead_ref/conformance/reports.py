@@ -142,7 +142,8 @@ def _by_finding(summary: RunSummary) -> list[tuple[str, Mapping[str, Any]]]:
     """Group profiles with the same finding; for all profiles, the names are empty."""
 
     def finding(each: Mapping[str, Any]) -> str:
-        return str({**each, "scope": each["scope"] is None})
+        left = each["explanations"] and each["left"]
+        return str({**each, "scope": each["scope"] is None, "left": left})
 
     found = parted(summary["diagnosis"], finding)
     return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in found]
