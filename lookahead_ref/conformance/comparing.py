@@ -31,6 +31,11 @@ def rank(bug: type[Bug]) -> int:
     return len(KNOWN) + bug.rank if issubclass(bug, Edit) else _RANK[bug]
 
 
+def in_order(bugs: Bugs) -> list[type[Bug]]:
+    """Sort them, always alike: what is tried first may be what is told."""
+    return sorted(bugs, key=lambda bug: (rank(bug), bug.says))
+
+
 Values = dict[str, tuple[Float64Array, Float64Array]]
 """Name to the steps after which something is shown, and to an array with a row for each."""
 
@@ -62,8 +67,7 @@ def simulated_values(
 ) -> Values | None:
     """Return what is seen of a program with the bugs; None if it leaves the numbers."""
     try:
-        ordered = sorted(bugs, key=rank)
-        run = simulate(case.data, arithmetic, ordered, watch)
+        run = simulate(case.data, arithmetic, in_order(bugs), watch)
     except DiffersError:
         raise
     except IncompatibleError as error:

@@ -6,7 +6,7 @@ from itertools import product
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
-from lookahead_ref.conformance.comparing import Bugs, rank
+from lookahead_ref.conformance.comparing import Bugs, in_order, rank
 from lookahead_ref.conformance.edits import edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.parts import When
 from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
@@ -85,7 +85,8 @@ class Search:
     ) -> list[Bugs]:
         """Exchange the conventions for those that leave least over."""
         first = found[0] - self.conventions
-        some = [first | each for each in self.supposed]
+        taken = {bug.place for bug in first}  # by an edit of what a convention changes
+        some = [first.union(x for x in s if x.place not in taken) for s in self.supposed]
         best = self._most_of(some, results, single).intersection(self.conventions)
         return [bugs - self.conventions | best for bugs in found]
 
@@ -94,7 +95,7 @@ class Search:
         others = [
             frozenset(b for b in bugs if b not in (edit, other) and b.place != other.place)
             | {other}
-            for edit in bugs
+            for edit in in_order(bugs)
             for other in _alike(edit, bugs.intersection(CONVENTIONS))
         ]
         return self._most_of([bugs, *others], results, single)
@@ -180,7 +181,7 @@ class Search:
             narrow=narrow,
             only_plain=True,
             scaled=True,
-            once=base,
+            once=in_order(base),
         ):
             if self._runs.steps > STEPS * 2 // 3:
                 self.limited = True
@@ -195,13 +196,13 @@ class Search:
         """Exchange a bug for another of its place where that explains as much."""
         first, *_ = found
         rest = [r for r in results if self.same(first, r, single)]
-        own = first - self.conventions
+        own = in_order(first - self.conventions)
         for lost in (*own, None):  # best is to need one less
             others = [
                 first - {lost, bug} | {other}
-                for bug in own - {lost}
+                for bug in own
                 for other in KNOWN
-                if other.place == bug.place and other != bug
+                if other.place == bug.place and other != bug != lost
             ]
             if more := self.whole(others, rest, single=single):
                 if lost is not None:
@@ -229,7 +230,7 @@ class Search:
         self, bugs: Bugs, results: Sequence[Result], *, single: bool, least: int = 1
     ) -> Bugs:
         """Leave out bugs without which as much is explained, and edits of too little."""
-        for bug in sorted(bugs - self.conventions, key=rank, reverse=True):
+        for bug in reversed(in_order(bugs - self.conventions)):
             lost = (
                 not self.same(bugs - {bug}, each, single)
                 for each in results

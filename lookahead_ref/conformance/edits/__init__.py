@@ -110,7 +110,7 @@ def _under_conditions(
 def places_under(conventions: Collection[type[Bug]]) -> Iterator[Place]:
     """Yield the places, with those functions changed that a convention changes."""
     yield from PLACES
-    for convention in conventions:
+    for convention in sorted(conventions, key=lambda each: each.name):
         # With all gradients there these functions do as they did.
         own = [need for need in convention.needs if need != "no-gradient"]
         for place in (each for each in PLACES if not each.same):
