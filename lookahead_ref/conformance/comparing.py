@@ -33,7 +33,7 @@ def rank(bug: type[Bug]) -> int:
 
 def in_order(bugs: Bugs) -> list[type[Bug]]:
     """Sort them, always alike: what is tried first may be what is told."""
-    return sorted(bugs, key=lambda bug: (rank(bug), bug.says))
+    return sorted(bugs, key=lambda bug: (rank(bug), bug.says, bug.place))
 
 
 Values = dict[str, tuple[Float64Array, Float64Array]]
@@ -176,7 +176,7 @@ def by_name_matching(
     observed: Values, simulated: Values, slack: Float64Array, dtype: str
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Yield, by name, which elements are as observed, a row for each step."""
-    for name in simulated.keys() & observed.keys():
+    for name in (each for each in observed if each in simulated):
         (steps, shown), (all_steps, values) = observed[name], simulated[name]
         # What was large once leaves its rounding errors in all that follows.
         sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)

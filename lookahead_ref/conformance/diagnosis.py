@@ -21,7 +21,7 @@ from lookahead_ref.conformance.bugs import (
     by_name,
 )
 from lookahead_ref.conformance.bugs.simulation import Edit
-from lookahead_ref.conformance.comparing import Bugs, rank
+from lookahead_ref.conformance.comparing import Bugs, in_order, rank
 from lookahead_ref.conformance.judging import Mismatch, Result
 from lookahead_ref.conformance.searching import AT_ONCE, REFERENCE, STEPS, Search, fails
 
@@ -208,10 +208,7 @@ def _told(
     if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
         # One that is followed throughout is allowed, even if no passed case shows it.
         allowed = frozenset(CONVENTIONS)
-    ranked = {
-        tuple(sorted(_causes(bugs, allowed), key=lambda bug: (rank(bug), bug.name)))
-        for bugs in found
-    }
+    ranked = dict.fromkeys(tuple(in_order(_causes(bugs, allowed))) for bugs in found)
     more = (_rounding(search, results),) if single else ()
     explanations = [
         (*bugs, *more)

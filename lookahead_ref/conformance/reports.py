@@ -339,7 +339,9 @@ def _causes(summary: RunSummary) -> Iterator[str]:
                     yield f"What that breaks: {breaks}. What to do: {fix}."
             if each["exceptions"] and not place:
                 count = several(len(each["exceptions"]), "case")
-                yield f"That leaves {count} unexplained, {_first_left(each['left'])}"
+                such = f"such as {each['exceptions'][0]}."
+                such = _first_left(each["left"]) if each["left"] else such
+                yield f"That leaves {count} unexplained, {such}"
             for clause in dict.fromkeys(cause["clause"] for cause in explanation):
                 it = next(each for each in CLAUSES if each.id == clause)
                 yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."
