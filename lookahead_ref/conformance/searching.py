@@ -352,9 +352,8 @@ class Search:
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in some[0]):
-                    bugs = self._elsewhere(bugs, order, single)
-                if bugs and all(self.same(bugs, each, single) for each in order):
                     bugs = self._elsewhere(bugs, results, single)
+                if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):
                         plainest = plainest if found else edits[0].rank
                         found.append(bugs)

@@ -1,6 +1,7 @@
 """The diagnosis of many, similar or invisible causes."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,15 +80,16 @@ def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common()
 def test_of_what_is_left_over_the_first_difference_is_told_and_how_all_is_off() -> None:
     case, bug = load().case("wrapper-k2-alpha0.8"), by_name("alpha-swapped")
     (result,) = found = results(program(bug.name), [case], "float64")
-    result.seen.steps.fast[-1] *= 3  # type: ignore[union-attr]
-    first = Simulations().differing(frozenset({bug}), result)
-    assert first
-    assert (first[0].step, first[1]) == (case.steps, "are 3 times as large")
-    diagnosis = Diagnosis(None, (), ((bug,),), (case.id,), left=Left(result, *first))
+    assert result.seen
+    result.seen.steps.fast[-1] *= 3
+    first = Left(result, *(Simulations().differing(frozenset({bug}), result) or ()))
+    assert (first.first.step, first.all_of_it) == (case.steps, "are 3 times as large")
+    diagnosis = Diagnosis(None, (), ((bug,),), (case.id,), left=first)
     said = " ".join(in_plain_words(summarize("it", found, [diagnosis])))
-    assert re.search(
-        f"after step {case.steps} .* where these causes alone would give", said
-    )
+    where = f"after step {case.steps} .* where these causes alone would give"
+    assert re.search(where, said)
+    no_difference = summarize("it", found, [replace(diagnosis, left=None)])
+    assert f"such as {case.id}." in " ".join(in_plain_words(no_difference))
 
 
 def test_two_explanations_are_both_reported_the_likelier_first() -> None:

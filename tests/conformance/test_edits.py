@@ -152,7 +152,7 @@ def test_an_edit_is_found_beside_a_convention_of_the_same_function() -> None:
     (both,) = under - {edit}
     some = [case for case in cases("wrapper") if not {"overflow"} & set(case.flags)]
     ((cause,), *_) = diagnose([observed(case, both) for case in some])[0].explanations
-    assert cause.says == edit.says
+    assert (cause.says, cause.place) == (edit.says, zero.place)
 
 
 @pytest.mark.slow

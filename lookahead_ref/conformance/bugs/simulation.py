@@ -176,7 +176,7 @@ class SimulatedRule(oracle.OracleInner):
         self.case = case
         self.made_anew = True
         self.other: Any = self  # of an inner optimizer the outer one, and vice versa
-        self.level: Any = None  # the Lookahead that steps it
+        self.level: Any = None  # the Lookahead that calls it
 
 
 class SimulatedInner(SimulatedRule):
@@ -200,7 +200,8 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.below: Any = inner if isinstance(inner, SimulatedLookahead) else self
         self.above: Any = self
         self.below.above = self
-        self.innermost.level = self
+        if self.below is self:
+            self.innermost.level = self
         if isinstance(self.outer, Outer):
             self.outer.case = self.innermost.case | self.outer.case
             self.outer.other, self.outer.level = self.innermost, self

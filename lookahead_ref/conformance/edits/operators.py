@@ -142,7 +142,9 @@ def _of_arguments(node: ast.Call, name: str) -> _Other:
 
 
 def _of_a_comparison(node: ast.Compare) -> _Other:
-    for operator in (ast.GtE(), ast.Gt(), ast.NotEq()):
+    other = node.comparators[0]
+    is_text = isinstance(other, ast.Constant) and isinstance(other.value, str)
+    for operator in (ast.NotEq(),) if is_text else (ast.GtE(), ast.Gt(), ast.NotEq()):
         if type(operator) is not type(node.ops[0]):
             new = _parsed(ast.Compare(node.left, [operator], node.comparators))
             yield new, (1, f"asks whether {told(new)}")
