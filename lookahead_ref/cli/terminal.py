@@ -31,11 +31,7 @@ def reported() -> Iterator[None]:
         typer.echo(f"lookahead-ref: warning: {message}", err=True)
 
     try:
-        with (
-            warnings.catch_warnings(),
-            stop_requests() as request,
-            request.interrupting(),
-        ):
+        with warnings.catch_warnings(), stop_requests() as request, request.interrupting():
             warnings.showwarning = show
             yield
     except (MissingExtraError, BackendUnavailableError, ValueError) as error:

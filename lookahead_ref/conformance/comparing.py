@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import count
-from math import sqrt
+from math import inf, isfinite, sqrt
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _RANK = {bug: place for place, bug in enumerate(KNOWN)}
 _TOLERANCES = 16
 _ULPS = {"float32": 256 * 2.0**-23, "float64": 256 * 2.0**-52}
 _SMALLEST = {"float32": 2.0**-149, "float64": 2.0**-1074}
+_INFINITE = {"float32": 2.0**128, "float64": inf}
 
 
 def rank(bug: type[Bug]) -> int:
@@ -52,14 +54,12 @@ class BrokenError(DiffersError):
     """An edit cannot run."""
 
 
-class Cast:
-    """The machine's binary64, with the hyperparameters of a program in binary32."""
-
-    number, sqrt = staticmethod(float), staticmethod(sqrt)
-
-    @staticmethod
-    def hyperparameter(number: Any) -> float:
-        return float(np.float32(number))
+CAST: Any = SimpleNamespace(
+    number=float, hyperparameter=lambda x: float(np.float32(x)), sqrt=sqrt
+)
+"""The machine's binary64, with the hyperparameters of a program in binary32."""
+SINGLE: Any = SimpleNamespace(number=np.float32, hyperparameter=np.float32, sqrt=np.sqrt)
+"""The machine's binary32, for which what is misread may be too large."""
 
 
 def simulated_values(
@@ -105,7 +105,14 @@ def seen_values(result: Result, *, swapped: bool) -> Values:
     found = _values_of(result.case, result.seen or Observation())
     if not swapped:
         return found
-    return {name: (steps, each.byteswap()) for name, (steps, each) in found.items()}
+    # In binary32 the four bytes of an array, or eight as the protocol writes them.
+    with np.errstate(all="ignore"):
+        four = result.dtype == "float32" and all(is_narrow(x) for _, x in found.values())
+        size = np.float32 if four else np.float64
+        return {
+            name: (steps, each.astype(size).byteswap().astype(np.float64))
+            for name, (steps, each) in found.items()
+        }
 
 
 def _values_of(case: Case, seen: Observation) -> Values:
@@ -151,7 +158,10 @@ def watching(
         allowed += _SMALLEST[dtype]
         seen = rows.get((name, step), values)
         before = next(passed)
-        if not all(abs(x - y) <= allowed for x, y in zip(seen, values, strict=True)):
+        if not all(
+            abs(x - y) <= allowed or not (isfinite(x) or abs(y) < _INFINITE[dtype])
+            for x, y in zip(seen, values, strict=True)
+        ):
             raise DiffersError(before, values)
 
     return watch
@@ -184,7 +194,9 @@ def by_name_matching(
         largest = np.maximum.accumulate(sizes)[rows]
         allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest
         with np.errstate(invalid="ignore"):
-            yield name, np.abs(shown - values[rows]) <= allowed
+            near = np.abs(shown - values[rows]) <= allowed
+        # Of what is not finite, it is chance which of those it is.
+        yield name, near | ~(np.isfinite(shown) | (abs(values[rows]) < _INFINITE[dtype]))
 
 
 def relation(before: Float64Array, should: Float64Array, got: Float64Array) -> str:
@@ -202,3 +214,9 @@ def relation(before: Float64Array, should: Float64Array, got: Float64Array) -> s
         if np.isfinite(middle) and np.all(np.abs(each - middle) <= 1e-3 * abs(middle)):
             return words.format(middle)
     return ""
+
+
+def is_narrow(values: Float64Array) -> bool:
+    """Return whether all numbers are of float32."""
+    with np.errstate(over="ignore"):
+        return np.array_equal(values, values.astype(np.float32), equal_nan=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+import numpy as np
+
 from lookahead_ref.conformance.bugs import (
     CONVENTIONS,
     NO_GRADIENT,
@@ -112,7 +114,8 @@ def _uncollected() -> Iterator[None]:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     finally:
         if enabled:
             gc.enable()
@@ -151,6 +154,8 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
             )
             if edits:
                 found, single = edits, False
+        if most == 1 and not found and (swapped := search.swapped(telling)):
+            return told(swapped[:1], single=False)
         if most == 1 and not found:
             limit = STEPS // 4
             found = search.edited(bases, telling, single=False, plain=True, most=limit)
@@ -216,8 +221,11 @@ def _told(
     ]
     over = [r for r in results if not any(search.same(bugs, r, single) for bugs in found)]
     rest, (first, *_) = {r.case.id for r in over if found}, [*found, *search.supposed]
+    # With others in their place, the causes may explain as much.
+    kept = [r for r in results if search.same(first, r, single)]
+    others = search.whole(search.settled(first), kept, single=single)
     options: dict[str, set[str]] = {}
-    for each in frozenset().union(*(found or search.supposed)) & allowed:
+    for each in in_order(frozenset().union(*(found or search.supposed), *others) & allowed):
         options.setdefault(each.place, set()).add(each.name)
     for names in options.values():
         # Of a special case only where it shows.
@@ -232,7 +240,7 @@ def _told(
         tuple(each for each in explanations if each),
         tuple(sorted(rest)),
         unobserved,
-        search.limited and not found,
+        search.limited and bool(not found or over or more == (RoundsToSinglePrecision,)),
         next((Left(r, *at) for r in over if (at := search.differing(first, r))), None),
     )
 

@@ -9,13 +9,15 @@ import numpy as np
 from lookahead_ref.conformance.bugs import KNOWN, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
 from lookahead_ref.conformance.comparing import (
+    CAST,
+    SINGLE,
     BrokenError,
     Bugs,
-    Cast,
     DiffersError,
     Values,
     agreeing,
     by_name_matching,
+    is_narrow,
     matching,
     relation,
     rows_of,
@@ -32,9 +34,9 @@ from lookahead_ref.conformance.vectors import Case, Float64Array
 T = TypeVar("T")
 
 NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
-_READS_SWAPPED, _WRITES_SWAPPED = map(
-    by_name, ("reads-bits-swapped", "writes-bits-swapped")
-)
+SWAPPED = [by_name(f"{way}-bits-swapped") for way in ("reads", "writes")]
+_READS, _WRITES = SWAPPED
+_DOUBLE = Double()
 
 
 class Simulations:
@@ -101,22 +103,23 @@ class Simulations:
         return found[0]
 
     def _reached(self, bugs: Bugs, result: Result, *, single: bool) -> float:
-        found = self._agreeing(bugs, result, single, Double)
+        misread = result.dtype == "float32" and _READS in bugs
+        found = self._agreeing(bugs, result, single, SINGLE if misread else _DOUBLE)
         # In float32 an error of beta2 is a large one of the bias correction.
         if result.dtype == "float32" and 0.5 < found < 1:
-            found = max(found, self._agreeing(bugs, result, single, Cast))
+            found = max(found, self._agreeing(bugs, result, single, CAST))
         return found
 
     def _agreeing(
-        self, bugs: Bugs, result: Result, single: bool, arithmetic: Callable[[], Arithmetic]
+        self, bugs: Bugs, result: Result, single: bool, arithmetic: Arithmetic
     ) -> float:
         case, dtype = result.case, "float32" if single else result.dtype
         slack = self.slack(case, dtype)
-        swapped = _WRITES_SWAPPED in bugs
-        if tiny := _READS_SWAPPED in bugs:
+        swapped = _WRITES in bugs
+        if _READS in bugs:
             slack = 0 * slack
         observed = self.observed(result, swapped=swapped)
-        if (key := (case.id, bugs, arithmetic)) not in self._done:
+        if (key := (case.id, bugs, id(arithmetic))) not in self._done:
             rows = self._once((id(result), swapped, "rows"), lambda: rows_of(observed))
             watch = watching(rows, slack, dtype)
             try:
@@ -133,12 +136,6 @@ class Simulations:
         if simulated is None:
             finite = (np.all(np.isfinite(each)) for _, each in observed.values())
             return float(not all(finite))
-        if tiny and result.dtype == "float32":
-            with np.errstate(over="ignore"):
-                simulated = {
-                    name: (steps, values.astype(np.float32).astype(np.float64))
-                    for name, (steps, values) in simulated.items()
-                }
         return 0.5 + agreeing(observed, simulated, slack, dtype) / 2
 
     def _blame(self, bugs: Bugs) -> None:
@@ -151,7 +148,7 @@ class Simulations:
         case: Case,
         bugs: Bugs,
         watch: Watch = lambda *_: None,
-        arithmetic: Callable[[], Arithmetic] = Double,
+        arithmetic: Arithmetic = _DOUBLE,
     ) -> Values | None:
         """Simulate a case, and count its steps, and one more for its start."""
         self.steps += self.searching
@@ -160,12 +157,12 @@ class Simulations:
             self.steps += self.searching
             watch(*step)
 
-        return simulated_values(case, bugs, counted, arithmetic())
+        return simulated_values(case, bugs, counted, arithmetic)
 
     def behaviour(self, bugs: Bugs, results: Sequence[Result]) -> str:
         """Return what bugs do in the cases, to the bit."""
         runs = (
-            self._done.get((each.case.id, self.within(bugs, each.case), Double))
+            self._done.get((each.case.id, self.within(bugs, each.case), id(_DOUBLE)))
             for each in results
         )
         return str([{n: x.tobytes() for n, (_, x) in (run or {}).items()} for run in runs])
@@ -234,7 +231,8 @@ class Simulations:
 
     def differing(self, bugs: Bugs, result: Result) -> tuple[Mismatch, str] | None:
         """Find where a check first is not as bugs would have it, and how far it is off."""
-        case, observed = result.case, self.observed(result)
+        case, swapped = result.case, _WRITES in bugs
+        observed = self.observed(result, swapped=swapped)
         try:
             simulated = self._simulated(case, self.within(bugs, case)) or {}
         except DiffersError:
@@ -272,9 +270,3 @@ class Simulations:
         if slots and all(narrow[name] for name in slots):
             narrow = {n: x for n, x in narrow.items() if n not in slots} | {"slots": True}
         return [name for name in narrow if narrow[name]]
-
-
-def is_narrow(values: Float64Array) -> bool:
-    """Return whether all numbers are of float32."""
-    with np.errstate(over="ignore"):
-        return np.array_equal(values, values.astype(np.float32), equal_nan=True)

@@ -31,6 +31,7 @@ COLUMNS = ("Profile", "Verdict", *_HEADS.values())
 """The columns of the table of profiles."""
 
 _SHOWN = 50
+LIMIT = "The search for changes to the reference ended at its limit."
 
 
 # Lines that all reports share.
@@ -109,7 +110,8 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
     for scopes, each in _by_finding(summary):
         about = f"What was seen in {scopes}" if scopes else "Everything seen"
         if not each["explanations"]:
-            yield 0, f"{about}: no known bugs explain it, alone or together.{_ended(each)}"
+            limit = f" {LIMIT}" * each["limited"]
+            yield 0, f"{about}: no known bugs explain it, alone or together.{limit}"
             continue
         if each["exceptions"]:
             left = several(len(each["exceptions"]), "case")
@@ -131,11 +133,8 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
         if each["unobserved"]:
             yield 0, f"Conventions not observed: {', '.join(each['unobserved'])}."
-
-
-def _ended(each: Mapping[str, Any]) -> str:
-    limit = " The search for changes to the reference ended at its limit."
-    return limit * bool(each["limited"])
+        if each["limited"]:
+            yield 0, LIMIT
 
 
 def _by_finding(summary: RunSummary) -> list[tuple[str, Mapping[str, Any]]]:
@@ -308,8 +307,10 @@ def _causes(summary: RunSummary) -> Iterator[str]:
     if not found:
         yield (
             "No known mistake explains this, nor do several together. Compute that case "
-            "step by step, on paper, and compare." + _ended(summary["diagnosis"][0])
+            "step by step, on paper, and compare."
         )
+        if summary["diagnosis"][0]["limited"]:
+            yield LIMIT
         left = summary["diagnosis"][0]["left"]
         if left and left["all_of_it"]:
             where = f"After step {left['step']} of {left['case']} ({left['dtype']})"
@@ -345,6 +346,8 @@ def _causes(summary: RunSummary) -> Iterator[str]:
             for clause in dict.fromkeys(cause["clause"] for cause in explanation):
                 it = next(each for each in CLAUSES if each.id == clause)
                 yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."
+        if each["limited"]:
+            yield LIMIT
 
 
 def _first_left(left: Mapping[str, Any]) -> str:

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
+from itertools import islice, product
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
-from lookahead_ref.conformance.comparing import Bugs, in_order, rank
+from lookahead_ref.conformance.comparing import Bugs, in_order, is_narrow, rank
 from lookahead_ref.conformance.edits import edits_for, edits_of, places_under
-from lookahead_ref.conformance.edits.parts import When
-from lookahead_ref.conformance.explaining import NEEDS, Simulations, is_narrow
+from lookahead_ref.conformance.edits.parts import When, conditions, only
+from lookahead_ref.conformance.explaining import NEEDS, SWAPPED, Simulations
 from lookahead_ref.conformance.judging import Result
 
 REFERENCE = "reference"
@@ -17,9 +17,12 @@ REFERENCE = "reference"
 # one by one, from so many checks that fail, with edits fewer, on top of some of the best.
 AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 
+_SWAPPED = 0.75
+"""What part of all checks swapped bits explain; other bugs explain nearly nothing."""
+
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
-# simulations, about nine seconds of one core; so many that explain it equally are told.
-STEPS, _TOLD = 90_000, 3
+# simulations, about six seconds of one core; so many that explain it equally are told.
+STEPS, _TOLD = 72_000, 3
 
 
 class Search:
@@ -58,6 +61,13 @@ class Search:
                         return found, single
         return [], False
 
+    def swapped(self, results: Sequence[Result]) -> list[Bugs]:
+        """Find bits that are swapped, though much of what follows from it is chance."""
+        base, some = self.supposed[0], results[:: 1 + len(results) // (4 * _SAMPLE)]
+        sets = [base.union(way) for way in (SWAPPED[:1], SWAPPED[1:], SWAPPED)]
+        least = _SWAPPED * len(some)
+        return [x for x in sets if sum(self.reached(x, r, False) for r in some) > least]
+
     def together(
         self, bases: Sequence[Bugs], results: Sequence[Result], *, single: bool
     ) -> list[Bugs]:
@@ -69,7 +79,9 @@ class Search:
             stages[:1] = [(False, some), (True, some)]
         for edits, part in stages:
             found = self._added(bases, part, single, edits)
-            found = self._settled(found, results, single)
+            follows = self._most_of(self.settled(found[0]), results, single)
+            follows &= self.conventions
+            found = [bugs - self.conventions | follows for bugs in found]
             if self.whole(found, results, single=single):
                 break
             bases = list(dict.fromkeys([*found, *bases]))
@@ -80,15 +92,11 @@ class Search:
         needed = [self.needed(b, results, single=single, least=least) for b in best]
         return self._others(list(dict.fromkeys(needed)), results, single)
 
-    def _settled(
-        self, found: Sequence[Bugs], results: Sequence[Result], single: bool
-    ) -> list[Bugs]:
-        """Exchange the conventions for those that leave least over."""
-        first = found[0] - self.conventions
+    def settled(self, bugs: Bugs) -> list[Bugs]:
+        """Exchange the conventions for all that may be followed."""
+        first = bugs - self.conventions
         taken = {bug.place for bug in first}  # by an edit of what a convention changes
-        some = [first.union(x for x in s if x.place not in taken) for s in self.supposed]
-        best = self._most_of(some, results, single).intersection(self.conventions)
-        return [bugs - self.conventions | best for bugs in found]
+        return [first.union(x for x in s if x.place not in taken) for s in self.supposed]
 
     def _elsewhere(self, bugs: Bugs, results: Sequence[Result], single: bool) -> Bugs:
         """Try edits in another optimizer: the inner one, the outer one, or both."""
@@ -100,10 +108,27 @@ class Search:
         ]
         return self._most_of([bugs, *others], results, single)
 
+    def _under_condition(
+        self, bugs: Bugs, results: Sequence[Result], single: bool
+    ) -> list[Bugs]:
+        """Let an edit take effect in some cases alone where that explains all."""
+        others = (
+            bugs - {edit} | {only(edit, when)}
+            for edit in in_order(bugs)
+            if issubclass(edit, Edit)
+            for when in conditions(edit)
+        )
+        return self.whole(others, results, single=single)[:1]
+
     def _most_of(
         self, some: Sequence[Bugs], results: Sequence[Result], single: bool
     ) -> Bugs:
-        return max(some, key=lambda x: sum(self.same(x, r, single) for r in results))
+        best, fewest = some[0], len(results) + 1
+        for bugs in some:
+            lost = (r for r in results if not self.same(bugs, r, single))
+            if (missed := len([*islice(lost, fewest)])) < fewest:
+                best, fewest = bugs, missed
+        return best
 
     def _added(
         self, bases: Sequence[Bugs], results: Sequence[Result], single: bool, edits: bool
@@ -183,7 +208,7 @@ class Search:
             scaled=True,
             once=in_order(base),
         ):
-            if self._runs.steps > STEPS * 2 // 3:
+            if self._runs.steps > STEPS * 5 // 6:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
@@ -242,7 +267,7 @@ class Search:
         return bugs
 
     def whole(
-        self, found: Sequence[Bugs], results: Sequence[Result], *, single: bool
+        self, found: Iterable[Bugs], results: Sequence[Result], *, single: bool
     ) -> list[Bugs]:
         """Return those that leave nothing over."""
         return [s for s in found if all(self.same(s, r, single) for r in results)]
@@ -319,7 +344,7 @@ class Search:
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
-        found, partly, plainest = list[Bugs](), list[Bugs](), 0
+        found, later, partly, plainest = list[Bugs](), list[Bugs](), list[Bugs](), 0
         self._runs.searching = True
         firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
         loaded = all("after loading" in where for where in firsts)
@@ -328,7 +353,7 @@ class Search:
         tried = (
             edits
             for narrow in rounds
-            if not found
+            if not found and self._runs.steps <= most
             for edits in edits_for(
                 [r.case.data for r in failed],
                 conventions,
@@ -342,10 +367,8 @@ class Search:
             )
         )
         for edits in tried:
-            if self._runs.steps > most:
-                self.limited = True
-                break
-            if len(found) >= _TOLD or (found and edits[0].rank > plainest):
+            enough = len(found) >= _TOLD or (found and edits[0].rank > plainest)
+            if enough or self._runs.steps > most:
                 break
             if not self._runs.broken.isdisjoint(edits[0].__mro__[1:]):
                 continue
@@ -353,6 +376,8 @@ class Search:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in some[0]):
                     bugs = self._elsewhere(bugs, results, single)
+                    if not (found or later):
+                        later = self._under_condition(bugs, results, single)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):
                         plainest = plainest if found else edits[0].rank
@@ -360,10 +385,12 @@ class Search:
                     elif not all(self.same(base, each, single) for each in order):
                         partly.append(bugs)
         self._runs.searching = False
+        # With fewer, all of them are tried later.
+        self.limited |= most == STEPS < self._runs.steps
         clauses = Counter(r.case.data["clause"] for r in failed)
         distinct: dict[str, Bugs] = {}
         partly.sort(key=lambda bugs: -sum(self.same(bugs, r, single) for r in results))
-        for bugs in found or partly:
+        for bugs in found or later or partly:
             distinct.setdefault(self._runs.behaviour(bugs, results), bugs)
         told = list(distinct.values())[:_TOLD]
         clause, count = clauses.most_common(1)[0]

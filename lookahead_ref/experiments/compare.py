@@ -294,10 +294,7 @@ def _final_table(
 def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepared]) -> Plan:
     """Add to the plan what a reader of the report has to know."""
     first = prepared[0]
-    sizes = {
-        "training": first.data.train,
-        first.settings.evaluated: first.data.validation,
-    }
+    sizes = {"training": first.data.train, first.settings.evaluated: first.data.validation}
     counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
     setting = {
         "Data": ", ".join([first.data.name, *counts]),

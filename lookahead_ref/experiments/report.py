@@ -255,6 +255,5 @@ def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...
 def drawn(panels: Sequence[plots.Panel], caption: str, *, columns: int = 4) -> Picture:
     """Make a picture of curves over the epochs."""
     return Picture(
-        caption,
-        lambda theme: plots.curves_figure(panels, columns=columns, theme=theme),
+        caption, lambda theme: plots.curves_figure(panels, columns=columns, theme=theme)
     )

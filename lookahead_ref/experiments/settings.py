@@ -242,8 +242,7 @@ class TrainSettings:
     )
     k: int = _of_optimizer(5, "Lookahead: inner steps per synchronization.")
     alpha: float | None = _of_optimizer(
-        None,
-        "Lookahead: step size of the slow weights; default: 0.5; not with --outer.",
+        None, "Lookahead: step size of the slow weights; default: 0.5; not with --outer."
     )
     inner_state: str = _of_optimizer(
         "maintain",
@@ -256,8 +255,7 @@ class TrainSettings:
         "nesterov, adam or another inner one. snoo-NAME is lookahead-NAME with nesterov.",
     )
     outer_learning_rate: float | None = _of_optimizer(
-        None,
-        "Learning rate of --outer; default: 0.7 for sgd, heavy-ball and nesterov.",
+        None, "Learning rate of --outer; default: 0.7 for sgd, heavy-ball and nesterov."
     )
     outer_momentum: float = _of_optimizer(
         0.9, "Momentum of an outer heavy-ball or nesterov."
@@ -391,9 +389,7 @@ class FolderOptions:
         choices=("stop", "skip"),
     )
     checkpoint_every: int | None = _of_folder(
-        None,
-        "Write a checkpoint after this many batches; default: every minute.",
-        least=1,
+        None, "Write a checkpoint after this many batches; default: every minute.", least=1
     )
     keep: int = _of_folder(3, "Checkpoints to keep.", least=1)
 
@@ -441,10 +437,7 @@ class JobOptions:
         None, "Processes; default: one per core.", least=1, show_default=False
     )
     scheduler: str | None = setting(
-        None,
-        "Run on a Dask cluster instead.",
-        metavar="ADDRESS",
-        show_default=False,
+        None, "Run on a Dask cluster instead.", metavar="ADDRESS", show_default=False
     )
     dry_run: bool = _dry_run()
     output: Path | None = setting(

@@ -32,13 +32,7 @@ from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.report.progress import Reporter, reporter
-from lookahead_ref.training import (
-    Data,
-    Event,
-    NonFiniteLossError,
-    RunStarted,
-    StepTaken,
-)
+from lookahead_ref.training import Data, Event, NonFiniteLossError, RunStarted, StepTaken
 from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
 from lookahead_ref.training.stopping import StopRequest
@@ -152,11 +146,7 @@ def measure_training(
             showing = [_noted(prepared, folder)]
             more: Any = {"log_steps": False, "callbacks": showing}
             result = train.run(prepared, run, team=team, request=request, **more)
-            numbers = {
-                **train.measured(result),
-                "seconds": result.seconds,
-                "error": None,
-            }
+            numbers = {**train.measured(result), "seconds": result.seconds, "error": None}
         except NonFiniteLossError as diverged:
             if team is not None:  # ends the other ranks, which wait for this one
                 raise

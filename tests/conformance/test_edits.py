@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conformance.running import chosen, results
-from conformance.wrong import changed
+from conformance.wrong import STEP, changed
 
 from lookahead_ref.conformance import Case, cases, judge, load, oracle
 from lookahead_ref.conformance.bugs import Bug, by_name, simulate
@@ -102,12 +102,13 @@ def test_a_mistake_without_a_name_is_told_in_its_sentence(profile: str, says: st
 
 
 @pytest.mark.parametrize(
-    "says", ["does AMSGrad", "does NAdam", "does AdaMax", "does RMSProp", "leaves sqrt("]
+    "says",
+    ["does AMSGrad", "does NAdam", "does AdaMax", "does RMSProp", "leaves the denominator"],
 )
 def test_another_rule_is_named_and_not_called_a_rounding(says: str) -> None:
     of = (
         ("outer", "the outer optimizer's Adam")
-        if says == "leaves sqrt("
+        if says == "leaves the denominator"
         else ("inner:adam", "Adam")
     )
     adam = [edit for place in PLACES if place.title == "adam" for edit in edits_of(place)]
@@ -166,6 +167,16 @@ def test_two_changes_of_one_function_are_told_together() -> None:
     assert cause.says == both.says
 
 
+def test_a_cause_may_show_without_workers_alone() -> None:
+    clips = "        gradients = {n: g.clip(-1, 1) for n, g in gradients.items()}\n"
+    make = changed([(STEP, f"{clips}{STEP}")])
+    some = chosen("inner:heavy-ball", "workers", every=3)
+    (diagnosis,) = diagnose(results(make, some, "float64"))
+    ((cause,), *_) = diagnosis.explanations
+    assert cause.says.startswith("clips each gradient's elements to between -1 and 1")
+    assert cause.says.endswith("where there are no workers")
+
+
 def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> None:
     where = "in the optimizer's update of an element"
     rate = edit_that(f"rounds the learning rate to float32, {where}")
@@ -199,8 +210,9 @@ def test_a_bug_and_an_edit_that_undo_one_another_are_both_taken_out() -> None:
 
 def test_a_schedule_is_read_wrongly_where_no_gradient_is_zero_too() -> None:
     zero, case = by_name("no-gradient-is-zero"), load().case("schedule-sgd-decay")
-    every = edits_for([case.data], [zero])
-    wraps = next(e for e, *_ in every if e.place == "no_gradient" and "every sch" in e.says)
+    some = (edit for place in places_under([zero]) for edit in edits_of(place))
+    wraps = next(e for e in some if e.place == "no_gradient" and "every sch" in e.says)
+    assert wraps not in [edit for (edit, *_) in edits_for([case.data], [zero])]
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     found = [observed(each, wraps) for each in (*chosen("schedule", every=3), *lacking)]
     (diagnosis,) = diagnose(found)

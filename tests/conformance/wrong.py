@@ -30,6 +30,7 @@ def gallery() -> dict[str, list[Change]]:
 
 
 GALLERY = gallery()
+PLAIN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 DUE = "if self.cycle_step == self.k:"
 ALPHA = "alpha = self.alpha(self.syncs)"
@@ -116,8 +117,6 @@ EVERY_STEP = """
 """
 
 MISTAKES: dict[str, list[Change]] = {
-    "phi-is-theta": [("self.phi = copy.deepcopy(self.params)", "self.phi = self.params")],
-    "theta-becomes-phi": [("theta[...] = phi\n", "self.params[name] = phi\n")],
     "k-fixed": [(DUE, "if self.cycle_step == 5:")],
     "synchronizes-once": [(DUE, "if self.cycle_step == self.k and not self.syncs:")],
     "synchronizes-from-k-on": [(DUE, "if self.cycle_step == self.k or self.syncs:")],
@@ -127,37 +126,9 @@ MISTAKES: dict[str, list[Change]] = {
         (OUTER, "pass"),
     ],
     "alpha-fixed": [(ALPHA, "alpha = 0.5")],
-    "only-first-tensor": [("theta[...] = phi\n", "theta[...] = phi\n            break\n")],
-    "only-last-tensor": [
-        (
-            f"            {OUTER}\n            theta[...] = phi\n",
-            f"        {OUTER}\n        theta[...] = phi\n",
-        )
-    ],
-    "shows-slow-for-fast": [("[worker.params for", "[worker.phi for")],
-    "shows-fast-for-slow": [("[level.phi for", "[level.params for")],
-    "checkpoint-leaves-new-phi": [
-        ("vars(self).update(saved)", 'vars(self).update(saved | {"phi": self.phi})')
-    ],
     "checkpoint-of-inner-alone": [(LOADED, "        if False:\n")],
     "checkpoint-of-inner-alone-phi-anew": [
         (LOADED, f"        {PHI}\n        self.keep_anchor()\n        if False:\n")
-    ],
-    "checkpoint-of-parameters-alone": [
-        (LOADED, "        if False:\n"),
-        ('        self.slots = saved["slots"]\n        self.count = saved["count"]\n', ""),
-    ],
-    "checkpoint-not-loaded": [
-        ("self.optimizer.load_state_dict(pickle.loads(state))", "pass")
-    ],
-    "only-first-moment-interpolated": [
-        ("in self.anchor[name].items()", "in [*self.anchor[name].items()][:1]")
-    ],
-    "only-first-moment-reset": [
-        (
-            "zeros(inner.inner.rule, self.phi[name])",
-            "[*zeros(inner.inner.rule, self.phi[name]).items()][:1]",
-        )
     ],
     "decay-from-phi": [(STEP, FROM_PHI)],
     "phi-towards-mean": [
@@ -169,10 +140,6 @@ MISTAKES: dict[str, list[Change]] = {
         (OUTER, "old = phi.copy(); phi += alpha * (theta - phi)"),
         ("theta[...] = phi\n", "phi += self.before[name] - old; theta[...] = phi\n"),
     ],
-    "fast-moves-to-phi": [("theta[...] = phi\n", "theta += alpha * (phi - theta)\n")],
-    "fast-interpolated": [
-        ("theta[...] = phi\n", "theta[...] = phi + alpha * (theta - phi)\n")
-    ],
     "delta-from-fast": [
         (STEP, f"{BEFORE}{STEP}"),
         ("theta[...] = phi\n", "theta[...] = self.before[name] + (phi - theta)\n"),
@@ -180,18 +147,6 @@ MISTAKES: dict[str, list[Change]] = {
     "delta-and-phi-from-fast": [
         (STEP, f"{BEFORE}{STEP}"),
         ("theta[...] = phi\n", "phi += self.before[name] - theta; theta[...] = phi\n"),
-    ],
-    "checkpoint-of-arrays-alone": [
-        ('self.count = saved["count"]', "pass"),
-        ('self.clock = saved["clock"]', "pass"),
-        ('"anchor", "cycle_step", "syncs")', '"anchor")'),
-    ],
-    "nesterov-unasked": [('"heavy-ball": heavy_ball', '"heavy-ball": nesterov')],
-    "adagrad-starts-above-zero": [
-        ("np.zeros_like(param) for name", 'param * 0 + 0.1 * ("sum" in name) for name')
-    ],
-    "state-interpolated-unasked": [
-        ('if self.inner_state == "interpolate":', 'if self.inner_state != "reset":')
     ],
     "reset-for-interpolation": [
         ("self.inner, self.k, self.inner_state = inner, k, inner_state", RESETS)
@@ -204,21 +159,8 @@ MISTAKES: dict[str, list[Change]] = {
         ("fast = copy.deepcopy(self.params)", f"self.cycle_step += 1; {FAST}"),
         (DUE, "if self.cycle_step >= self.k:"),
     ],
-    "schedule-frozen-after-loading": [
-        (
-            'self.clock = saved["clock"]',
-            'self.clock = saved["clock"]; self.frozen = self.clock - 1',
-        ),
-        (
-            "at(self.inner.learning_rate, self.clock)",
-            'at(self.inner.learning_rate, getattr(self, "frozen", self.clock))',
-        ),
-    ],
     "slots-scaled-by-alpha": [(INTERPOLATION, "alpha * slots[slot]")],
     "slots-scaled-by-one-minus-alpha": [(INTERPOLATION, "(1 - alpha) * slots[slot]")],
-    "interpolated-slots-aliased-later": [
-        ("= dict(slots)", "= slots if self.begun else dict(slots)")
-    ],
     "interpolated-slots-aliased-in-place": [
         (
             INTERPOLATION,
@@ -226,7 +168,6 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "first-sync-one-late": [(NOTHING_DONE, "self.cycle_step = -1")],
-    "count-frozen-by-tracing": [("self.cycle_step += 1", "self.cycle_step = 1")],
     "phi-at-own-first-step": [
         (STEP, f"{STEP}{AT_OWN_FIRST_STEP}"),
         (
@@ -236,41 +177,16 @@ MISTAKES: dict[str, list[Change]] = {
     ],
     "phi-after-decay": [(STEP, f"{AFTER_DECAY}{STEP}")],
     "outer-sync-first": [(WHOLE_STEP, OUTERMOST_FIRST)],
-    "schedule-one-behind": [
-        (
-            "at(self.inner.learning_rate, self.clock)",
-            "at(self.inner.learning_rate, max(0, self.clock - 1))",
-        )
-    ],
     "only-first-bytes-reset": [
         (SLOTS, "pass"),
         ("        self.syncs += 1\n", f"{BYTES}        self.syncs += 1\n"),
-    ],
-    "only-first-tensor-treated": [
-        ("slots in inner.slots.items():", "slots in [*inner.slots.items()][:1]:")
-    ],
-    "shown-column-by-column": [
-        ("[worker.params", "[{n: x.T.reshape(x.shape) for n, x in worker.params.items()}"),
-        ("[level.phi", "[{n: x.T.reshape(x.shape) for n, x in level.phi.items()}"),
-        ("each[slot] for name", "each[slot].T.reshape(each[slot].shape) for name"),
     ],
     "read-column-by-column": [
         ("setup.split(setup.params)", f"setup.split({READ % 'setup.params'})"),
         ("setup.split(gradients)", f"setup.split({READ % 'gradients'})"),
     ],
-    "synchronizes-column-by-column": [
-        ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")
-    ],
     "synchronizes-no-sgd": [(DUE, f"{DUE[:-1]} and self.innermost.inner.rule != 'sgd':")],
-    "nested-phi-aliased": [("self.phi[name][...] = slow", "self.phi[name] = slow")],
     "stride-of-rows": [(OUTER, f"{ROWS}; {OUTER}")],
-    "single-precision": [
-        ("rate * u", "float(np.float32(rate)) * u"),
-        (
-            "h = inner.hyperparameters",
-            "h = {n: float(np.float32(x)) for n, x in inner.hyperparameters.items()}",
-        ),
-    ],
 }
 
 NARROWER: dict[str, list[Change]] = {
@@ -311,6 +227,7 @@ outer-momentum-dampened checkpoint-without-outer-state
 """
 
 CHANGES = GALLERY | MISTAKES | UNKNOWN
+CHANGES |= {name: list(map(tuple, each["changes"])) for name, each in PLAIN.items()}
 CHANGES |= {f"{name}, no more": changes for name, changes in NARROWER.items()}
 
 

@@ -213,7 +213,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
         self.made_anew = True  # and not from a saved state
-        self.number = 0  # of a worker
+        self.number = -1  # of a worker, from 0
         # Which tensors have no phi yet in a program that captures it late.
         self.lacking = [True] * len(theta)
 
@@ -469,11 +469,14 @@ class IncompatibleError(Exception):
 
 
 @cache
+def source_of(function: Any) -> str:
+    return textwrap.dedent(inspect.getsource(function))
+
+
+@cache
 def edited(origin: Any, name: str, changes: tuple[str, ...]) -> Any:
     """Return a method or a rule, compiled from its changed source."""
-    source = textwrap.dedent(
-        inspect.getsource(getattr(origin, name, None) or vars(oracle)[name])
-    )
+    source = source_of(getattr(origin, name, None) or vars(oracle)[name])
     found: dict[str, Any] = {}
     exec(
         compile(rewritten(source, changes), f"<{name}>", "exec"),

@@ -43,26 +43,35 @@ def edits_for(
     # edited `once` are so twice.
     case = cases[0]
     edited = [e.again() for e in once if issubclass(e, Edit) and e.again is not None]
+    # Where no convention shows, its edits do what those of the function without it do.
+    lacks = any(simulation.has("no-gradient", each) for each in cases)
+    shown = [each for each in conventions if lacks or "no-gradient" not in each.needs]
     places = [
         place
-        for place in (*places_under(conventions), *edited)
+        for place in (*places_under(shown), *edited)
         if all(
             simulation.has(need, case) or simulation.has(f"outer-{need}", case)
             for need in place.needs
         )
     ]
-    found = [edit for place in places for edit in edits_of(place) if edit.applies(case)]
+    every = [edit for place in places for edit in edits_of(place)]
     if not simulation.has("outer", case):
-        found = [edit for edit in found if edit.parts.keys() != {SimulatedInner}]
-    found += [edit for edit in (*SHARED, *APART, *NARROW) if edit.applies(case)]
+        every = [edit for edit in every if edit.parts.keys() != {SimulatedInner}]
+    every += [*SHARED, *APART, *NARROW]
+    # Thousands need one of a few dozen things.
+    kinds = {(edit.needs, edit.either): edit for edit in every}
+    shows = {kind: edit.applies(case) for kind, edit in kinds.items()}
+    found = [edit for edit in every if shows[edit.needs, edit.either]]
     # A piece of what is saved may be of cases that are larger.
     saved = [edit for edit in SAVED if any(map(edit.applies, cases))]
     if narrow:
         found, saved = ([e for e in some if e.narrow] for some in (found, saved))
     # First those of what all the cases have, such as workers.
-    common = [bool(edit.needs) and all(map(edit.applies, cases)) for edit in found]
-    ranks = {edit: edit.rank - 2 * own for edit, own in zip(found, common, strict=True)}
-    found.sort(key=lambda edit: ranks[edit])
+    common = {
+        kind: bool(edit.needs) and all(map(edit.applies, cases))
+        for kind, edit in kinds.items()
+    }
+    found.sort(key=lambda edit: edit.rank - 2 * common[edit.needs, edit.either])
     plain = [edit for edit in found if edit.fitted is None]
     # Several that have the same words do nearly the same: the others come later.
     firsts = {*{(edit.says, edit.place): edit for edit in reversed(plain)}.values()}

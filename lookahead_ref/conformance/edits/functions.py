@@ -2,10 +2,8 @@
 
 import ast
 import difflib
-import inspect
 import re
 import sys
-import textwrap
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -13,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import helpers
-from lookahead_ref.conformance.bugs.simulation import Edit, edited, rewritten
+from lookahead_ref.conformance.bugs.simulation import Edit, edited, rewritten, source_of
 from lookahead_ref.conformance.edits import grammar
 from lookahead_ref.conformance.edits.grammar import (
     CLAUSES,
@@ -94,7 +92,7 @@ def _targets(place: Place) -> list[tuple[type[Any], ...]]:
 
 
 def _tree(place: Place) -> ast.FunctionDef:
-    source = textwrap.dedent(inspect.getsource(place.function))
+    source = source_of(place.function)
     (tree,) = ast.parse(rewritten(source, place.under if place.beneath else ())).body
     assert isinstance(tree, ast.FunctionDef)
     tree.returns = None
@@ -120,7 +118,10 @@ def _edit(
         of, others = ("inner", "outer") if onto == OF_RULES[:1] else ("outer", "inner")
         where = f"the {of} optimizer's " + where.removeprefix("the optimizer's ")
         words = words.replace("the other optimizer", f"the {others} optimizer")
-    words = f"{place.first[1]} and {words}" if place.first else words
+    if place.first:
+        what, _, aim = words.partition(" to set ")
+        same = aim and place.first[1].startswith(f"{what} to set ")
+        words = f"{place.first[1]} and {aim if same else words}"
     unsaid = UNSAID in words
     words = "does one line in another way" if unsaid else words
     attributes = {
@@ -195,7 +196,7 @@ def _part(place: Place, base: type[Any], function: Any) -> type[Any]:
         own = {"rules": changed}
     for method in [each for user, each in place.uses if user is base]:
         original = vars(origin)[method]
-        source = inspect.getsource(original)
+        source = source_of(original)
         under = tuple(x for x in place.under if x.partition(" -> ")[0] in source)
         within_it = {**vars(oracle), name: function}
         own[method] = type(original)(

@@ -145,9 +145,9 @@ def _variants(variant: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 VARIANTS = [each for variant in TABLES["variants"] for each in _variants(variant)]
-OWN, RETURN_NUMBERS, SCALED, LATE, TOWARDS = map(
-    frozenset[str],
-    map(TABLES["names"].get, ("own", "return_numbers", "scaled", "late", "towards")),
+_NAMES = ("own", "return_numbers", "scaled", "late", "towards", "counts")
+OWN, RETURN_NUMBERS, SCALED, LATE, TOWARDS, COUNTS = (
+    frozenset(TABLES["names"][name]) for name in _NAMES
 )
 BESIDES: dict[str, str] = TABLES["besides"]
 NEEDED: dict[str, str] = TABLES["needed"]

@@ -3,6 +3,7 @@
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.simulation import SimulatedLookahead, SimulatedProgram
 from lookahead_ref.conformance.edits.grammar import (
     BESIDES,
+    COUNTS,
     DOES,
     KINDS,
     LATE,
@@ -29,10 +31,15 @@ _Other = Iterator[tuple[ast.expr | str, Said]]
 
 def _parsed(node: str | ast.expr) -> ast.expr:
     """Return an expression whose nodes have places in a source."""
-    text = node if isinstance(node, str) else ast.unparse(node)
+    return _expression(node if isinstance(node, str) else ast.unparse(node))
+
+
+@cache
+def _expression(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
+@cache
 def _statement(text: str) -> ast.stmt:
     return ast.parse(text).body[0]
 
@@ -153,21 +160,10 @@ def _of_a_comparison(node: ast.Compare) -> _Other:
         yield new, (1, f"asks whether {told(new)}")
 
 
-_COUNTS = (
-    "self.k",
-    "self.syncs",
-    "self.cycle_step",
-    "self.clock",
-    "inner.clock",
-    "t",
-    "clock",
-)
-
-
 def _of_a_count(node: ast.expr) -> _Other:
     text = ast.unparse(node)
     is_number = isinstance(node, ast.Constant) and type(node.value) is int
-    if is_number or text in _COUNTS:
+    if is_number or text in COUNTS:
         for by, word in ((1, "one more than"), (-1, "one less than")):
             of = f"{word} {told(text)}"
             of = f"{int(text) + by} instead of {text}" if is_number else of
@@ -244,14 +240,8 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
                         _put(parent, field, index, _parsed(changes[text]))
                     if len(places) > 1 and told(one) != told(other):
                         both = f"{told(one)} and {told(other)}"
-                        yield (
-                            1,
-                            (
-                                f"exchanges {both}"
-                                if swaps
-                                else f"uses {told(other)} instead of {told(one)} throughout"
-                            ),
-                        )
+                        uses = f"uses {told(other)} instead of {told(one)} throughout"
+                        yield 1, f"exchanges {both}" if swaps else uses
                     for _, parent, field, index, node in places:
                         _put(parent, field, index, node)
     own = [
@@ -357,11 +347,10 @@ def _each_one(loop: ast.For) -> str:
 def _of_some(loop: ast.For) -> Iterator[Said]:
     """Leave the first or the last out of a loop, or do the first alone."""
     all_of, of = loop.iter, _each_one(loop)
-    what = " and ".join(map(does, loop.body))
     parts = {"[1:]": f"all {of}s but the first", "[:-1]": f"all {of}s but the last"}
-    for part, which in (parts | {"[:1]": f"the first {of}"}).items():
+    for part, which in (parts | {"[:1]": f"the first {of} alone"}).items():
         loop.iter = _parsed(f"[*{ast.unparse(all_of)}]{part}")
-        yield 1, f"does this for {which} alone: {what}"
+        yield 1, f"goes through {which}"
     loop.iter = all_of
 
 

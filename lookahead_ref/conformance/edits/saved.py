@@ -1,6 +1,5 @@
 """What is saved and loaded, piece by piece; what is kept once, or in float32."""
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
 )
+from lookahead_ref.conformance.comparing import CAST
 from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, rounded, single
 from lookahead_ref.conformance.edits.parts import LOADED, WHICH, When, chosen, mixed, only
 
@@ -224,16 +224,9 @@ APART = tuple(
 )
 
 
-class _Narrow:
-    """Binary64 with hyperparameters of float32."""
-
-    number, hyperparameter = staticmethod(float), staticmethod(single)
-    sqrt = staticmethod(math.sqrt)
-
-
 class _KeepsNarrow(SimulatedProgram):
     def __init__(self, case: Any, _: Any, *parts: Any) -> None:
-        super().__init__(case, _Narrow(), *parts)
+        super().__init__(case, CAST, *parts)
 
 
 NARROW = (

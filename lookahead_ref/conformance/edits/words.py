@@ -51,7 +51,8 @@ def told(node: ast.AST | str) -> str:
 
 def _grouped(node: ast.expr) -> str:
     words = told(node)
-    return f"({words})" if isinstance(node, ast.BinOp) and " " in words else words
+    has_name = ast.unparse(node) in WORDS or not isinstance(node, ast.BinOp)
+    return words if has_name or " " not in words else f"({words})"
 
 
 def does(statement: ast.stmt) -> str:
@@ -75,8 +76,10 @@ def does(statement: ast.stmt) -> str:
             return f"return {told(value)}"
         case ast.Continue():
             return "go on with the next parameter"
-        case ast.For(target=target):
-            return f"for each {told(target)}: {' and '.join(map(does, statement.body))}"
+        case ast.For(target=target, body=body) if len(body) > 2:
+            return f"go through the {told(target)}s"
+        case ast.For(target=target, body=body):
+            return f"for each {told(target)}: {' and '.join(map(does, body))}"
         case ast.Expr(value=ast.Call() as value):
             return f"do {told(value)}"
         case ast.If():

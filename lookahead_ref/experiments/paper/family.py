@@ -13,13 +13,7 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Table
 
 _BASE = TrainSettings(
-    model="lstm",
-    data="pydoc",
-    hidden=64,
-    layers=1,
-    epochs=4,
-    batch_size=20,
-    clip=0.25,
+    model="lstm", data="pydoc", hidden=64, layers=1, epochs=4, batch_size=20, clip=0.25
 )
 _SETTING = {
     "Outer optimizer": "Nesterov, learning rate 0.7, momentum 0.5, k = 20",

@@ -47,10 +47,7 @@ _OF_SIZES = {
     ),
 }
 
-_PAPERS = {
-    "Model": "AWD-LSTM, three layers of 1150, 1150 and 400",
-    "Data": "Penn Treebank",
-}
+_PAPERS = {"Model": "AWD-LSTM, three layers of 1150, 1150 and 400", "Data": "Penn Treebank"}
 
 _RATES = {
     Method("sgd", "SGD", "SGD", "plain"): (30.0, 30.0, 30.0),
