@@ -45,7 +45,7 @@ class Simulations:
     def __init__(self) -> None:
         self._done: dict[object, Any] = {}
         self._known: dict[int, dict[type[Bug], None]] = {}
-        self.steps = 0  # simulated while edits are tried
+        self.all_steps = self.steps = 0  # simulated: in all, and while edits are tried
         self.searching = False
         self.broken: set[type[Bug]] = set()
         # After how many steps it differed, and the weights there.
@@ -151,12 +151,14 @@ class Simulations:
         arithmetic: Arithmetic = _DOUBLE,
     ) -> Values | None:
         """Simulate a case, and count its steps, and one more for its start."""
-        self.steps += self.searching
 
         def counted(*step: Any) -> None:
+            self.all_steps += 1
             self.steps += self.searching
-            watch(*step)
+            if step:
+                watch(*step)
 
+        counted()
         return simulated_values(case, bugs, counted, arithmetic)
 
     def behaviour(self, bugs: Bugs, results: Sequence[Result]) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice, product
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
@@ -22,7 +23,7 @@ _SWAPPED = 0.75
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
 # simulations, about six seconds of one core; so many that explain it equally are told.
-STEPS, _TOLD = 72_000, 3
+STEPS, _TOLD = 64_000, 3
 
 
 class Search:
@@ -42,6 +43,7 @@ class Search:
             rest = [frozenset(each).difference(NO_GRADIENT) for each in known]
             known = [(*each, convention) for each in rest for convention in NO_GRADIENT]
         self.limited = False  # whether it ended before all was tried
+        self._for_pairs = STEPS // 2  # of two bugs at once
         # Whether what works in float64 shows only what float32 can be.
         fine = [self._runs.observed(r) for r in results if r.dtype == "float64"]
         self.is_narrow = all(is_narrow(x) for each in fine for _, x in each.values())
@@ -208,7 +210,7 @@ class Search:
             scaled=True,
             once=in_order(base),
         ):
-            if self._runs.steps > STEPS * 5 // 6:
+            if self._runs.steps > STEPS * 7 // 8:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
@@ -309,11 +311,14 @@ class Search:
             # One of those that are to come must show where these do not explain it.
             taken = {each.place for each in bugs}
             for bug in self._runs.showing(missed.case):
-                new = bugs | {bug}
-                if bug.place not in taken and (
-                    more == 1 or self._matters(bugs, new, missed, single)
-                ):
+                before, new = self._runs.all_steps, bugs | {bug}
+                if bug.place in taken or (more > 1 and self._for_pairs < 0):
+                    continue
+                shows = self.same if more == 1 else partial(self._matters, bugs)
+                if shows(new, missed, single):
                     yield from self._with(new, results, more - 1, single, tried)
+                if more > 1 and len(results) > 1:
+                    self._for_pairs -= self._runs.all_steps - before
 
     def _matters(self, bugs: Bugs, new: Bugs, result: Result, single: bool) -> bool:
         """Return whether what is new shows where the others leave what was observed."""
