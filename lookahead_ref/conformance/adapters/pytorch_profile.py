@@ -170,20 +170,23 @@ def groups_of_their_own(make: Make) -> None:
     true(not torch.equal(last, unlike), says)
 
 
-def scheduled(run: Trained, owner: Any, first: int = 0) -> list[Any]:
-    """Step with a schedule at an optimizer."""
-    schedule = torch.optim.lr_scheduler.StepLR(owner, step_size=2, gamma=0.5)
+def scheduled(make: Make, run: Trained, other: Trained, says: str, first: int = 0) -> None:
+    """Compare a StepLR at the wrapper with its rates written wherever they may be read."""
+    schedule = torch.optim.lr_scheduler.StepLR(run.optimizer, step_size=2, gamma=0.5)
     for step in range(first, STEPS):
-        run.steps(step, step + 1)
+        # A wrapper with groups of its own writes its rate over the inner optimizer's.
+        for group in (*other.inner.param_groups, *other.optimizer.param_groups):
+            group["lr"] = RATE * 0.5 ** ((step - first) // 2)
+        got, expected = (each.steps(step, step + 1) for each in (run, other))
         schedule.step()
-    return run.weights()
+    same(got, expected, says)
+    true(not torch.equal(got[0], begun(make).steps()[0]), says)
 
 
-@CHECKS.enter("be a torch.optim.Optimizer, and have the inner optimizer's param_groups")
+@CHECKS.enter("be a torch.optim.Optimizer, and step at the rates of its own param_groups")
 def scheduler(make: Make) -> None:
-    run, other = begun(make), begun(make)
     says = "a StepLR at the wrapper does not set the rate of the inner step"
-    same(scheduled(run, run.optimizer), scheduled(other, other.inner), says)
+    scheduled(make, begun(make), begun(make), says)
 
 
 @CHECKS.enter("after load_state_dict, take the inner optimizer's new param_groups")
@@ -193,7 +196,7 @@ def scheduler_after_loading(make: Make) -> None:
     says = (
         "after loading, a StepLR at the wrapper no longer sets the rate of the inner step"
     )
-    same(scheduled(run, run.optimizer, SAVED), scheduled(other, other.inner, SAVED), says)
+    scheduled(make, run, other, says, SAVED)
 
 
 @CHECKS.enter(
