@@ -108,6 +108,11 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
                 f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)} "
                 f"{html.escape(_from(each))}.</li>\n"
             )
+    if left := one["exceptions"]:
+        yield (
+            f"<li>These fail for a reason that has no name; it is told below: "
+            f"{', '.join(case(each, page) for each in left)}.</li>\n"
+        )
     for each in one["conventions"]:
         names = " or ".join(f"<code>{name}</code>" for name in each["names"])
         yield f"<li>Convention: {names or 'none throughout, it mixes them'}.</li>\n"

@@ -79,7 +79,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "keras-lookahead": ("right", NOTHING),
     "lagan": ("wrong", {"phi-at-first-sync"}),
     "lonepatient": ("but", {"only-momentum-reset", *STALE}),
-    "mxnet": ("but", SINGLE),
+    "mxnet": ("but", {"edit of OracleInner.__init__", "edit of OracleInner.step"}),
     "nachiket273": ("but", STALE),
     "nested_lookahead": ("wrong", {*AT_STEP_1, "interpolated-slots-aliased", *STALE}),
     "optax": ("but", {"reset-restarts-schedule"}),
@@ -147,6 +147,8 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     said = "loses the slow weights in a checkpoint; and "
     assert words["sentence"](those["authors-pytorch"]).startswith(said)
     assert words["sentence"](those["snoo"]) == "nothing fails"
+    (stops,) = those["mxnet"]["errors"]  # without a message
+    assert words["error"](stops["shows"]).startswith("AssertionError (optimizer.py:36, in ")
     door = runpy.run_path(str(DOCS / "front_door.py"))
     page = (DOCS / "conformance" / "implementations.md").read_text(encoding="utf-8")
     assert door["fill"](page, report=door["report"]()) == page
@@ -155,6 +157,8 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     drawn = runpy.run_path(str(DOCS / "_ext" / "survey_page.py"))
     assert "own checkpoint loses the slow weights" in drawn["headline"](those)
     assert ">right, but</text></svg>" in drawn["badge"]("but")
+    told = "".join(drawn["details"](those["nested_lookahead"], lambda *_: "index.html"))
+    assert re.search("no name; it is told below: .*nesting-4-2", told)
 
 
 def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict[str, Any]:
