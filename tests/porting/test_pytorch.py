@@ -138,4 +138,4 @@ def test_only_wrappers_are_accepted() -> None:
     for target in (f"{FILE}:Adapter", "optax"):
         done = conform(target, "--profile", "pytorch")
         assert done.exit_code == 2
-        assert "needs a class, such as torch_optimizer:Lookahead" in done.stderr
+        assert "such as torch_optimizer:Lookahead or optax:lookahead, that" in done.stderr

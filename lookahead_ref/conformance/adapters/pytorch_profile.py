@@ -193,9 +193,7 @@ def scheduler(make: Make) -> None:
 def scheduler_after_loading(make: Make) -> None:
     saved, weights, _ = left(make)
     run, other = (restored(begun(make), copy.deepcopy(saved), weights) for _ in range(2))
-    says = (
-        "after loading, a StepLR at the wrapper no longer sets the rate of the inner step"
-    )
+    says = "after loading, a StepLR at the wrapper does not set the inner step's rate"
     scheduled(make, run, other, says, SAVED)
 
 
@@ -267,12 +265,8 @@ def add_param_group(make: Make) -> None:
         run.optimizer.step()
         inner.step()
     moved = 1 + ALPHA * (plain.detach() - 1)
-    same(
-        [added],
-        [moved],
-        "a synchronization gives wrong weights to an added parameter",
-        1e-6,
-    )
+    says = "a synchronization gives wrong weights to an added parameter"
+    same([added], [moved], says, 1e-6)
     added.grad = None
     same(run.steps(2 * K), expected, "adding a parameter changes the weights of others")
 
@@ -306,9 +300,8 @@ def grad_scaler(make: Make) -> None:
 
 def narrow(make: Make, dtype: Any) -> None:
     saved, weights, expected = left(make, dtype)
-    true(
-        all(each.dtype == dtype for each in expected), f"{dtype} weights change their type"
-    )
+    kept = all(each.dtype == dtype for each in expected)
+    true(kept, f"{dtype} weights change their type")
     same(expected, begun(make).steps(), f"{dtype} weights are wrong", within=0.1)
     run = restored(begun(make, dtype), saved, weights)
     same(run.steps(SAVED), expected, f"loaded {dtype} weights are wrong")
