@@ -123,7 +123,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
         )
     for each in one["beyond"]:
         yield (
-            f"<li>With {each['condition']} values, {_checks(each['count'])} fail, "
+            f"<li>With {each['condition']} values it fails {_checks(each['count'])}, "
             f"such as {case(each['case'], page)}.</li>\n"
         )
     told = [

@@ -301,6 +301,7 @@ def test_an_error_names_what_a_class_should_have_returned(name: str, says: str) 
         (("pure", "--dtype", "float31"), "got 'float31'; did you mean 'float32'?"),
         ((*NARROW, "--dtype", "float64"), "one that the cases are for, got 'float64'"),
         (("optx",), "got 'optx'; did you mean 'optax'?"),
+        (("pathlb",), "got 'pathlb'; did you mean 'pathlib:Class'?"),
         (("mine.py:Swaped",), "got 'Swaped'; did you mean 'Swapped'?"),
         (("--command", ""), "--command must name a program"),
         (("--recorded", "missing.jsonl"), "--recorded missing.jsonl cannot be read: "),

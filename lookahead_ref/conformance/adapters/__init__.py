@@ -93,7 +93,8 @@ def check_name(target: str) -> None:
     if target in PEERS:
         PEERS[target].require()
     elif ":" not in target and target not in (known := builtin()):
-        close = close_to(target, {*known, *PEERS})
+        modules = [f"{each.name}:Class" for each in pkgutil.iter_modules()]
+        close = close_to(target, {*known, *PEERS, *modules})
         raise ValueError(
             f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
             f"{target!r}{close}"
