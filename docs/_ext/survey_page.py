@@ -108,6 +108,11 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
                 f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)} "
                 f"{html.escape(_from(each))}.</li>\n"
             )
+    if left := one["exceptions"]:
+        yield (
+            f"<li>These fail for a reason that has no name; it is told below: "
+            f"{', '.join(case(each, page) for each in left)}.</li>\n"
+        )
     for each in one["conventions"]:
         names = " or ".join(f"<code>{name}</code>" for name in each["names"])
         yield f"<li>Convention: {names or 'none throughout, it mixes them'}.</li>\n"
@@ -118,7 +123,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
         )
     for each in one["beyond"]:
         yield (
-            f"<li>With {each['condition']} values, {_checks(each['count'])} fail, "
+            f"<li>With {each['condition']} values it fails {_checks(each['count'])}, "
             f"such as {case(each['case'], page)}.</li>\n"
         )
     told = [

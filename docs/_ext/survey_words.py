@@ -1,5 +1,6 @@
 """What was found of public implementations, in plain words."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,8 @@ def _stop(failure: Mapping[str, Any]) -> str:
 
 
 def error(shows: str) -> str:
-    """Cut what a program answered down to its error, without its place."""
-    error = shows.removeprefix("answered an error: ").partition(" (")[0]
-    return error if len(error) < 100 else f"{error[:97]}..."
+    """Cut what a program answered down to its error; only without a message, its place."""
+    whole = shows.removeprefix("answered an error: ")
+    error = re.sub(r" \(\S+:\d+, in .*", "", whole, flags=re.DOTALL)
+    error = error if ": " in error else whole
+    return error if len(error) < 120 else f"{error[:117]}..."

@@ -170,7 +170,10 @@ class Lookahead(torch.optim.Optimizer):
         self.inner.load_state_dict({**saved, "lookahead": own["inner"]})
         params = list(self._params())
         self.phi = {p: phi.to(p) for p, phi in zip(params, own["phi"], strict=True)}
-        self.anchor = dict(zip(params, own["anchor"], strict=True))
+        self.anchor = {  # as PyTorch moves the slots to the parameters' device and dtype
+            p: {name: start.to(self.state[p][name]) for name, start in kept.items()}
+            for p, kept in zip(params, own["anchor"], strict=True)
+        }
         self.cycle_step, self.syncs = own["cycle_step"], own["syncs"]
 
 

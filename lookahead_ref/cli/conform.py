@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookahead_ref.cli.options import AsJson, completing
+from lookahead_ref.cli.options import AsJson, Choices, completing
 from lookahead_ref.cli.profiles import PROFILES as USES
 from lookahead_ref.cli.profiles import judge
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
@@ -83,7 +83,14 @@ def _profiles() -> list[str]:
     return [*profiles(), *USES]
 
 
-def _option(help: str, *names: str, **more: Any) -> Any:  # noqa: A002
+def _cases() -> list[str]:
+    from lookahead_ref.conformance.vectors import cases
+
+    return [each.id for each in cases()]
+
+
+def _option(help: str, *names: str, among: Choices = (), **more: Any) -> Any:  # noqa: A002
+    more["autocompletion"] = completing(among) if among else None
     return typer.Option(*names, help=help, show_default=False, **more)
 
 
@@ -92,7 +99,7 @@ TargetName = Annotated[
     typer.Argument(
         help="A built-in name, module:Class or file.py:Class.",
         show_default=False,
-        autocompletion=completing(f"{__name__}:_targets"),
+        autocompletion=completing(_targets),
     ),
 ]
 LEVELS = ("strict", "gpu")
@@ -102,11 +109,7 @@ LevelName = Annotated[
 ]
 DTYPES = ("float32", "float64")
 Dtype = Annotated[
-    str | None,
-    _option(
-        "Test only this precision, float32 or float64.",
-        autocompletion=completing(DTYPES),
-    ),
+    str | None, _option("Test only this precision, float32 or float64.", among=DTYPES)
 ]
 Harness = Annotated[
     str | None,
@@ -119,7 +122,8 @@ def conform(
     command: Harness = None,
     recorded: Annotated[Path | None, _option("A recording that a program wrote.")] = None,
     case: Annotated[
-        list[str] | None, _option("Only this case; may be repeated.", metavar="ID")
+        list[str] | None,
+        _option("Only this case; may be repeated.", metavar="ID", among=_cases),
     ] = None,
     profile: Annotated[
         list[str] | None,
@@ -130,7 +134,7 @@ def conform(
             "inner:nesterov, inner:adagrad, inner:adam, inner:adamw, own-inner. "
             f"Or, alone, {', '.join(USES)}: use TARGET as its users do.",
             metavar="PROFILE",
-            autocompletion=completing(f"{__name__}:_profiles"),
+            among=_profiles,
         ),
     ] = None,
     dtype: Dtype = None,
@@ -144,8 +148,7 @@ def conform(
     junit: Annotated[Path | None, _option("Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, _option("Write Markdown.")] = None,
     startup_timeout: Annotated[
-        float,
-        typer.Option(help="Seconds to start up, import and compile.", min=0.01),
+        float, typer.Option(help="Seconds to start up, import and compile.", min=0.01)
     ] = 60.0,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
@@ -165,6 +168,7 @@ def conform(
         _option(
             f"Write a first adapter: {', '.join(STARTS)}.",
             metavar="KIND",
+            among=tuple(STARTS),
         ),
     ] = None,
     output: Annotated[
@@ -481,10 +485,14 @@ def survey(
         _option("Update this file, and keep its entries of other implementations."),
     ] = None,
 ) -> None:
-    """Run the suite on public implementations, and write the findings as JSON."""
+    """Run the suite on public implementations, and write the findings as JSON.
+
+    Exit code 4, if some could not be run here; their entries stay as they were.
+    """
     with reported():
         from lookahead_ref.conformance import survey as surveys
         from lookahead_ref.conformance.adapters import PEERS
+        from lookahead_ref.conformance.summary import UNJUDGED
 
         for each in name or ():
             if not each.endswith(".py"):
@@ -492,7 +500,7 @@ def survey(
         chosen = name or [each for each, peer in PEERS.items() if peer.installed]
         _check_folders(output)
         found = surveys.load(output) if output else {}  # now, not after an hour
-        skipped = None
+        skipped, ran = None, False
         for one in dict.fromkeys(chosen):
             typer.echo(surveys.described(one)["name"], err=True)
             try:
@@ -503,6 +511,7 @@ def survey(
             except typer.Exit as error:
                 skipped = error
             else:  # one at a time, to keep what may have taken an hour
+                ran = True
                 if output is None:
                     found = surveys.entered(found, now)
                 else:
@@ -510,15 +519,14 @@ def survey(
         if output is None:
             print_json(found)
         if skipped is not None:
-            raise skipped
+            raise typer.Exit(UNJUDGED) if ran else skipped
 
 
 @golden.command("make-vectors", epilog=epilog(EXAMPLES["golden make-vectors"]))
 def make_vectors(
     output: Annotated[Path, typer.Option(help="The folder.", metavar="DIR")] = Path(),
     record: Annotated[
-        bool,
-        typer.Option("--record", help="Give changed vectors the next number."),
+        bool, typer.Option("--record", help="Give changed vectors the next number.")
     ] = False,
 ) -> None:
     """Write the vectors as an archive, the same byte for byte each time."""

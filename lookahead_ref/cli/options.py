@@ -14,6 +14,7 @@ from lookahead_ref.cli.terminal import reported
 from lookahead_ref.experiments.options import Option, options, parameter_name
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+Choices = str | tuple[str, ...] | Callable[[], list[str]]
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -71,8 +72,8 @@ def _parameter(
     )
 
 
-def completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
-    """Return a completer for choices, or for those at ``module:name``."""
+def completing(choices: Choices) -> Callable[[str], list[str]]:
+    """Return a completer for choices, those of a function, or those at ``module:name``."""
 
     def complete(incomplete: str) -> list[str]:
         found: Any = choices

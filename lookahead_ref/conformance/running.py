@@ -37,7 +37,7 @@ from lookahead_ref.conformance.protocol import (
     observe,
 )
 from lookahead_ref.conformance.vectors import Case, ModelCase, cases
-from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, read_frame, shown
+from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown, stopped
 from lookahead_ref.system import from_home, read_file
 
 PATIENCE = 12
@@ -283,7 +283,7 @@ class Recording:
         if "unsupported" in entry:
             raise UnsupportedError(wire.legible(entry["unsupported"]))
         if "error" in entry:
-            raise TargetError(f"recorded an error: {wire.legible(entry['error'])}")
+            raise wire.stopped("recorded", entry)
         parts = {
             "steps": case.steps,
             "resumed": 0 if case.save_after is None else case.steps - case.save_after,
@@ -487,9 +487,7 @@ class Process:
         if "unsupported" in answer:
             raise UnsupportedError(legible(answer["unsupported"]))
         if "error" in answer:
-            frame, place = read_frame(answer)
-            said = legible(answer["error"])
-            raise TargetError(f"answered an error: {said}{place}", frame)
+            raise stopped("answered", answer)
         return answer
 
     def _exchange(self, request: bytes, limit: float) -> bytes | None:

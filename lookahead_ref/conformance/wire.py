@@ -75,25 +75,25 @@ def shown(value: Any) -> str:
 
 def legible(value: Any) -> str:
     """Turn a program's text into text that is safe in every output."""
-    return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
+    return printable(str(value).encode("utf-8", "replace").decode("utf-8"))[:_LEGIBLE]
 
 
-def read_frame(answer: Mapping[str, Any]) -> tuple[dict[str, str] | None, str]:
-    """Read where a program says that an error arose, as data and in words."""
-    said = answer.get("frame")
-    if not isinstance(said, dict):
-        return None, ""
+def stopped(how: str, answer: Mapping[str, Any]) -> TargetError:
+    """Read an error, and where a program says that it arose."""
+    said = legible(answer["error"]).removesuffix(": ")  # Python's, without a message
+    frame = answer.get("frame")
+    if not isinstance(frame, dict):
+        return TargetError(f"{how} an error: {said}")
     parts = ("file", "line", "function", "code")
-    file, line, function, code = found = [legible(said.get(part, "")) for part in parts]
-    words = f" ({Path(file).name}:{line}, in {function}: {code})"
-    return dict(zip(parts, found, strict=True)), words
+    file, line, function, code = found = [legible(frame.get(part, "")) for part in parts]
+    place = f"({Path(file).name}:{line}, in {function}: {code})"
+    located = dict(zip(parts, found, strict=True))
+    return TargetError(f"{how} an error: {said} {place}", located)
 
 
 def printable(text: str) -> str:
-    """Replace control characters, which XML forbids and terminals obey."""
-    return "".join(
-        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    """Escape control characters, which XML forbids and terminals obey."""
+    return "".join(c if c.isprintable() or c in "\t\n" else ascii(c)[1:-1] for c in text)
 
 
 def listed(what: str, value: Any, size: int, of: str, kind: type = object) -> list[Any]:

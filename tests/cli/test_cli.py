@@ -266,15 +266,14 @@ def test_without_an_extra_compare_says_what_to_install(hidden: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (
-            "train --optimizer lookahead-a",
-            ["lookahead-adagrad", "lookahead-adam", "lookahead-amsgrad"],
-        ),
+        ("train --optimizer lookahead-ad", ["lookahead-adagrad", "lookahead-adam"]),
         ("train --schedule c", ["constant", "cosine"]),
         ("train --inner-state r", ["reset"]),
         ("compare --backend nump", ["numpy"]),
         ("conform pu", ["pure"]),
         ("conform pure --profile ow", ["own-inner"]),
+        ("conform pure --case smoke-r", ["smoke-reset", "smoke-resume"]),
+        ("conform --init k", ["keras"]),
     ],
 )
 def test_the_shell_completes_values(typed: str, offered: list[str]) -> None:

@@ -30,34 +30,15 @@ class Language(NamedTuple):
     mistake: str
 
 
+TURN = "shown-column-by-column"
 LANGUAGES = [
     Language("javascript", "node", "steps >= this", "steps > this", "period-plus-one"),
     Language("c", "cc", "*steps(level) < atof", "*steps(level) <= atof", "period-plus-one"),
     Language("rust", "rustc", "steps < config", "steps <= config", "period-plus-one"),
-    Language(
-        "r", "Rscript", "if (is.array(x)) aperm(x) else x", "x", "shown-column-by-column"
-    ),
-    Language(
-        "octave",
-        "octave-cli",
-        "x = permute(x, ndims(x):-1:1);\n",
-        "\n",
-        "shown-column-by-column",
-    ),
-    Language(
-        "fortran",
-        "gfortran",
-        "values = turned(values, columns(i), rows(i))\n",
-        "\n",
-        "shown-column-by-column",
-    ),
-    Language(
-        "java",
-        "javac",
-        "x[below][0] = phi.clone()",
-        "x[below][0] = phi",
-        "theta-becomes-phi",
-    ),
+    Language("r", "Rscript", "if (is.array(x)) aperm(x) else x", "x", TURN),
+    Language("octave", "octave-cli", "permute(x, ndims(x):-1:1)", "x", TURN),
+    Language("fortran", "gfortran", "turned(values, columns(i), rows(i))", "values", TURN),
+    Language("java", "javac", "][0] = phi.clone()", "][0] = phi", "theta-becomes-phi"),
 ]
 
 

@@ -90,7 +90,7 @@ def test_a_harness_is_taken_through_the_cases_step_by_step(manners: str) -> None
         ("shape", "a list of 3 bit strings"),
         ("missing", "fast weights must be a list"),
         ("error", "answered an error: no such optimizer"),
-        ("surrogate", "answered an error: ? \N{REPLACEMENT CHARACTER}[31m longlong"),
+        ("surrogate", "answered an error: ? \\x1b[31m longlong"),
         ("slot", "slots of sgd are named nothing: it has none, got 'momentum'"),
         ("not-ok", 'start must be answered by {"ok": true}, got \'{"ok": false}\''),
     ],

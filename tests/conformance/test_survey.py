@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from conformance.running import named, results, statuses, taken
 from conformance.wrong import program
 
@@ -79,7 +80,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "keras-lookahead": ("right", NOTHING),
     "lagan": ("wrong", {"phi-at-first-sync"}),
     "lonepatient": ("but", {"only-momentum-reset", *STALE}),
-    "mxnet": ("but", SINGLE),
+    "mxnet": ("but", {"edit of OracleInner.__init__", "edit of OracleInner.step"}),
     "nachiket273": ("but", STALE),
     "nested_lookahead": ("wrong", {*AT_STEP_1, "interpolated-slots-aliased", *STALE}),
     "optax": ("but", {"reset-restarts-schedule"}),
@@ -147,6 +148,8 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     said = "loses the slow weights in a checkpoint; and "
     assert words["sentence"](those["authors-pytorch"]).startswith(said)
     assert words["sentence"](those["snoo"]) == "nothing fails"
+    (stops,) = those["mxnet"]["errors"]  # without a message
+    assert words["error"](stops["shows"]).startswith("AssertionError (optimizer.py:36, in ")
     door = runpy.run_path(str(DOCS / "front_door.py"))
     page = (DOCS / "conformance" / "implementations.md").read_text(encoding="utf-8")
     assert door["fill"](page, report=door["report"]()) == page
@@ -155,6 +158,8 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     drawn = runpy.run_path(str(DOCS / "_ext" / "survey_page.py"))
     assert "own checkpoint loses the slow weights" in drawn["headline"](those)
     assert ">right, but</text></svg>" in drawn["badge"]("but")
+    told = "".join(drawn["details"](those["nested_lookahead"], lambda *_: "index.html"))
+    assert re.search("no name; it is told below: .*nesting-4-2", told)
 
 
 def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict[str, Any]:
@@ -199,12 +204,8 @@ def test_the_newest_version_is_shown_and_the_history_has_all(runs: Any) -> None:
         found = entered(found, each)
     (row,) = found["implementations"]
     assert (row["version"], row["verdict"]) == ("1.10", "right")
-    assert [(e["version"], e["verdict"]) for e in row["history"]] == [
-        ("1.10", "right"),
-        ("1.10rc2", "wrong"),
-        ("1.10b3", "wrong"),
-        ("1.9", "wrong"),
-    ]
+    told = [f"{each['version']} {each['verdict']}" for each in row["history"]]
+    assert told == ["1.10 right", "1.10rc2 wrong", "1.10b3 wrong", "1.9 wrong"]
 
 
 def test_among_revisions_which_have_no_order_the_last_run_is_shown() -> None:
@@ -241,17 +242,15 @@ def test_the_survey_takes_an_adapters_file_with_a_description(
 ) -> None:
     passed = Result(cases()[0], "float32", "passed")
     monkeypatch.setattr("lookahead_ref.conformance.survey.run", lambda *_: [passed])
-    path = tmp_path / "mine.py"
+    path, right = tmp_path / "wrong.py", tmp_path / "mine.py"
     path.write_text("class Adapter:\n    pass\n")
     with pytest.raises(ValueError, match="must have a dict ABOUT"):
         described(str(path))
-    with pytest.raises(
-        ValueError, match=r"must be one of optax, .*, or a file, got 'optx'"
-    ):
+    with pytest.raises(ValueError, match=r"one of optax, .*, or a file, got 'optx'"):
         described("optx")
     about = '{"name": "mine", "title": "Mine", "home": "there", "revision": "1"}'
-    path.write_text(f"ABOUT = {about}\nclass Adapter:\n    pass\n")
-    mine = surveyed(str(path))
+    right.write_text(f"ABOUT = {about}\nclass Adapter:\n    pass\n")
+    mine = surveyed(str(right))
     assert (mine["version"], mine["adapter"], mine["verdict"]) == ("1", "mine.py", "right")
     before = {"implementations": [{"name": "other"}]}
     other, again = entered(before, mine)["implementations"]
@@ -259,6 +258,9 @@ def test_the_survey_takes_an_adapters_file_with_a_description(
     path.write_text(f"ABOUT = {about[:-1]}, 'python': '2.0, with TensorFlow'}}")
     with pytest.raises(ModuleNotFoundError, match=r"mine needs --python, 2\.0, with"):
         surveyed(str(path), [sys.executable])
+    done = called("golden", "survey", str(path), str(right))
+    (entry,) = json.loads(done.stdout)["implementations"]
+    assert (done.exit_code, entry["version"]) == (4, "1")
 
 
 def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
@@ -292,6 +294,15 @@ def test_missing_packages_are_not_recorded(
     monkeypatch.setattr(f"{module}.run", lambda *_: [only])
     with pytest.raises(error, match=r"snoo: .*: no answer"):
         surveyed("snoo")
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (4, 0), (1, 1), (2, 1)])
+def test_the_scheduled_survey_fails_if_the_command_does(code: int, ends: int) -> None:
+    workflow = DOCS.parent.joinpath(".github", "workflows", "survey.yml").read_text("utf-8")
+    steps = yaml.safe_load(workflow)["jobs"]["survey"]["steps"]
+    (script,) = [each["run"] for each in steps if "golden survey" in each.get("run", "")]
+    script = f"lookahead-ref() {{ return {code}; }}\npython() {{ :; }}\n{script}"
+    assert subprocess.run(["bash", "-ec", script], check=False).returncode == ends
 
 
 def test_every_report_has_its_program_and_the_version_that_was_surveyed() -> None:
@@ -344,9 +355,7 @@ def test_its_failures_are_named(name: str) -> None:
     found = diagnose(results)
     assert len(found) <= 1
     # These cases save a state only with outer optimizers.
-    causes = {
-        each for each in READ[name][1] if name == "torchft" or "checkpoint" not in each
-    }
+    causes = {c for c in READ[name][1] if name == "torchft" or "checkpoint" not in c}
     conventions = {each.name for each in CONVENTIONS}
     message = named(found[0].explanations if found else [()])
     assert causes in [each - conventions for each in message]

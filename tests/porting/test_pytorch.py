@@ -12,11 +12,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FILE = PORTING / "wrapper_pytorch.py"
 
 STEP = "    def step(self, closure"
-NARROW = (
-    "p.detach().clone() for p in self._params()}",
-    "p.detach().float() for p in self._params()}",
-)
+NARROW = ("detach().clone() for p in self._p", "detach().float() for p in self._p")
 UNPICKLED = ("def __getstate__", "def getstate")
+KEPT = "groups = self.__dict__.setdefault('kept', "
 GROUPS = "groups: list[dict[str, Any]] = self.inner.param_groups"
 COUNT = "        self.cycle_step += 1\n"
 RANK = "torch.distributed.is_initialized() and torch.distributed.get_rank()"
@@ -24,20 +22,14 @@ LOAD = "self.inner.load_state_dict("
 
 USED_WRONGLY = {
     "closure": ("return loss", "return None"),
-    "zero-grad": (
-        STEP,
-        f"    def zero_grad(self, set_to_none=True):\n        pass\n\n{STEP}",
-    ),
+    "zero-grad": (STEP, f"    def zero_grad(self, set_to_none=True): ...\n\n{STEP}"),
     "groups": ('from group["params"]', 'from group["params"]\n            return'),
     "groups-of-their-own": (
         "self.alpha = alpha",
         "self.alpha = alpha; [g.update(k=k, alpha=alpha) for g in inner.param_groups]",
     ),
     "scheduler": (GROUPS, "groups = [dict(group) for group in self.inner.param_groups]"),
-    "scheduler-after-loading": (
-        GROUPS,
-        'groups = self.__dict__.setdefault("kept", self.inner.param_groups)',
-    ),
+    "scheduler-after-loading": (GROUPS, f"{KEPT}self.inner.param_groups)"),
     "state-dict": ('"cycle_step": self.cycle_step', '"cycle_step": 0'),
     "load-twice": ("p: phi.to(p)", "p: self.__dict__.setdefault(str(id(p)), phi)"),
     "load-unchanged": ("copy.deepcopy(saved)\n        own", "dict(saved)\n        own"),
@@ -53,28 +45,43 @@ USED_WRONGLY = {
     "distributed": (COUNT, f"{COUNT}        self.k = 3 + int({RANK})\n"),
 }
 """Check to a change of the port that it is to name."""
-OF_THE_INNER = ("load-twice", LOAD, f"self.state or {LOAD}")
+INNER = "loss = self.inner.step(closure)"
+AT_ONE_RATE = INNER, f"[g.update(lr=0.1) for g in self.inner.param_groups]; {INNER}"
+WRONGLY = [(name, *change) for name, change in USED_WRONGLY.items()]
+WRONGLY += [("load-twice", LOAD, f"self.state or {LOAD}")]
+WRONGLY += [(name, *AT_ONE_RATE) for name in USED_WRONGLY if name.startswith("scheduler")]
+PAIRS = "zip(self.inner.param_groups, self.param_groups)"
+OWNED = {
+    GROUPS: f"""{KEPT}[])
+        groups += [dict(group) for group in self.inner.param_groups[len(groups) :]]""",
+    INNER: f"[inner.update(lr=own['lr']) for inner, own in {PAIRS}]; {INNER}",
+    LOAD: f"self.__dict__.pop('kept'); {LOAD}",
+}
+"""Groups of its own, whose rates it hands to the inner optimizer: right too."""
 
 
 def judged(target: str) -> tuple[int, dict[str, Any]]:
     done = conform(target, "--profile", "pytorch", "--json")
-    return done.exit_code, {
-        each["name"]: each for each in json.loads(done.stdout)["checks"]
-    }
+    checks = json.loads(done.stdout)["checks"]
+    return done.exit_code, {each["name"]: each for each in checks}
 
 
-def test_the_port_holds_in_every_way_of_use() -> None:
+@pytest.mark.parametrize("changes", [{}, OWNED], ids=["shared-groups", "own-groups"])
+def test_a_right_port_holds_in_every_way_of_use(
+    changes: dict[str, str], tmp_path: Path
+) -> None:
     port("wrapper_pytorch", "torch")
-    code, found = judged(f"{FILE}:Lookahead")
+    file = FILE
+    for right, wrong in changes.items():
+        file = broken(file, right, wrong, tmp_path)
+    code, found = judged(f"{file}:Lookahead")
     others = {name: each["verdict"] for name, each in found.items() if each["says"]}
     assert others == {"groups-of-their-own": "not offered"}
     assert code == 0
+    assert found.keys() == USED_WRONGLY.keys()
 
 
-@pytest.mark.parametrize(
-    ("name", "right", "wrong"),
-    [*((name, *change) for name, change in USED_WRONGLY.items()), OF_THE_INNER],
-)
+@pytest.mark.parametrize(("name", "right", "wrong"), WRONGLY)
 def test_a_way_of_use_that_is_broken_is_named(
     name: str, right: str, wrong: str, tmp_path: Path
 ) -> None:
@@ -87,11 +94,26 @@ def test_a_way_of_use_that_is_broken_is_named(
         pytorch_profile.CHECKS.by_name[name].run(make)
 
 
-def test_every_way_of_use_has_a_change_that_breaks_it() -> None:
-    port("wrapper_pytorch", "torch")
-    from lookahead_ref.conformance.adapters import pytorch_profile
+@pytest.mark.parametrize("place", ["meta", "float64"])
+def test_a_state_is_loaded_to_the_device_and_dtype_of_the_parameters(place: str) -> None:
+    wrapper = port("wrapper_pytorch", "torch")
+    import torch
 
-    assert USED_WRONGLY.keys() == pytorch_profile.CHECKS.by_name.keys()
+    def stepped(p: Any, steps: int, saved: Any = None) -> Any:
+        p.grad = torch.ones_like(p)
+        inner = torch.optim.SGD([p], momentum=0.9)
+        optimizer = wrapper.Lookahead(inner, k=2, inner_state="interpolate")
+        if saved:
+            optimizer.load_state_dict(saved)
+        for _ in range(steps):
+            optimizer.step()
+        return optimizer
+
+    saved = stepped(torch.ones(3), 2).state_dict()
+    p = torch.ones(3).to(getattr(torch, place, place))
+    loaded = stepped(p, 1, saved)
+    kept = [loaded.phi[p], *loaded.anchor[p].values(), *loaded.state[p].values()]
+    assert {(each.device, each.dtype) for each in kept} == {(p.device, p.dtype)}
 
 
 def test_a_package_that_people_use_is_judged() -> None:
@@ -116,4 +138,4 @@ def test_only_wrappers_are_accepted() -> None:
     for target in (f"{FILE}:Adapter", "optax"):
         done = conform(target, "--profile", "pytorch")
         assert done.exit_code == 2
-        assert "needs a class, such as torch_optimizer:Lookahead" in done.stderr
+        assert "such as torch_optimizer:Lookahead or optax:lookahead, that" in done.stderr

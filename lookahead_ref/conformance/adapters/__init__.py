@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import io
 import pickle
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,8 +67,10 @@ def adapter(target: str) -> Callable[[], Adapter]:
         try:
             module = importlib.import_module(place)
         except ModuleNotFoundError as error:
+            close = close_to(place, [each.name for each in pkgutil.iter_modules()])
             raise ValueError(
-                f"target must name a module that can be imported, got {place!r}: {error}"
+                f"target must name a module that can be imported, got {place!r}{close}: "
+                f"{error}"
             ) from error
     found = getattr(module, name, None)
     if not callable(found):
@@ -90,7 +93,8 @@ def check_name(target: str) -> None:
     if target in PEERS:
         PEERS[target].require()
     elif ":" not in target and target not in (known := builtin()):
-        close = close_to(target, {*known, *PEERS})
+        modules = [f"{each.name}:Class" for each in pkgutil.iter_modules()]
+        close = close_to(target, {*known, *PEERS, *modules})
         raise ValueError(
             f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
             f"{target!r}{close}"

@@ -75,11 +75,8 @@ def compiled(make: Make) -> None:
 def donated(make: Make) -> None:
     step, carried = begun(make)
     compiled = jax.jit(step, donate_argnums=1)
-    same(
-        stepped(compiled, carried)[0],
-        make,
-        "with donated arguments, it gives other weights",
-    )
+    says = "with donated arguments, it gives other weights"
+    same(stepped(compiled, carried)[0], make, says)
 
 
 @CHECKS.enter("keep the shapes and types that init gives the state")
@@ -98,11 +95,8 @@ def saved(make: Make) -> None:
     kept = [np.asarray(leaf) for leaf in jax.tree.leaves(carried)]
     again, fresh = begun(make)
     loaded = jax.tree.unflatten(jax.tree.structure(fresh), map(jnp.asarray, kept))
-    same(
-        stepped(again, loaded, SAVED)[0],
-        make,
-        "loaded from its leaves, it gives other weights",
-    )
+    says = "loaded from its leaves, it gives other weights"
+    same(stepped(again, loaded, SAVED)[0], make, says)
 
 
 def checked(target: str) -> list[Found]:

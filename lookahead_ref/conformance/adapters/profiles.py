@@ -90,9 +90,9 @@ def lookahead_of(target: str) -> Make:
     names = names_of(known)
     if "" in names:
         raise ValueError(
-            f"this profile needs a class, such as torch_optimizer:Lookahead, that takes an "
-            f"optimizer, one of {', '.join(_K)} and one of {', '.join(_ALPHA)}; "
-            f"{target} takes {', '.join(known) or 'nothing'}"
+            f"this profile needs a target, such as torch_optimizer:Lookahead or "
+            f"optax:lookahead, that takes an optimizer, one of {', '.join(_K)} and one of "
+            f"{', '.join(_ALPHA)}; {target} takes {', '.join(known) or 'nothing'}"
         )
 
     def make(inner: Any) -> Any:

@@ -170,30 +170,31 @@ def groups_of_their_own(make: Make) -> None:
     true(not torch.equal(last, unlike), says)
 
 
-def scheduled(run: Trained, owner: Any, first: int = 0) -> list[Any]:
-    """Step with a schedule at an optimizer."""
-    schedule = torch.optim.lr_scheduler.StepLR(owner, step_size=2, gamma=0.5)
+def scheduled(make: Make, run: Trained, other: Trained, says: str, first: int = 0) -> None:
+    """Compare a StepLR at the wrapper with its rates written wherever they may be read."""
+    schedule = torch.optim.lr_scheduler.StepLR(run.optimizer, step_size=2, gamma=0.5)
     for step in range(first, STEPS):
-        run.steps(step, step + 1)
+        # A wrapper with groups of its own writes its rate over the inner optimizer's.
+        for group in (*other.inner.param_groups, *other.optimizer.param_groups):
+            group["lr"] = RATE * 0.5 ** ((step - first) // 2)
+        got, expected = (each.steps(step, step + 1) for each in (run, other))
         schedule.step()
-    return run.weights()
+    same(got, expected, says)
+    true(not torch.equal(got[0], begun(make).steps()[0]), says)
 
 
-@CHECKS.enter("be a torch.optim.Optimizer, and have the inner optimizer's param_groups")
+@CHECKS.enter("be a torch.optim.Optimizer, and step at the rates of its own param_groups")
 def scheduler(make: Make) -> None:
-    run, other = begun(make), begun(make)
     says = "a StepLR at the wrapper does not set the rate of the inner step"
-    same(scheduled(run, run.optimizer), scheduled(other, other.inner), says)
+    scheduled(make, begun(make), begun(make), says)
 
 
 @CHECKS.enter("after load_state_dict, take the inner optimizer's new param_groups")
 def scheduler_after_loading(make: Make) -> None:
     saved, weights, _ = left(make)
     run, other = (restored(begun(make), copy.deepcopy(saved), weights) for _ in range(2))
-    says = (
-        "after loading, a StepLR at the wrapper no longer sets the rate of the inner step"
-    )
-    same(scheduled(run, run.optimizer, SAVED), scheduled(other, other.inner, SAVED), says)
+    says = "after loading, a StepLR at the wrapper does not set the inner step's rate"
+    scheduled(make, run, other, says, SAVED)
 
 
 @CHECKS.enter(
@@ -264,12 +265,8 @@ def add_param_group(make: Make) -> None:
         run.optimizer.step()
         inner.step()
     moved = 1 + ALPHA * (plain.detach() - 1)
-    same(
-        [added],
-        [moved],
-        "a synchronization gives wrong weights to an added parameter",
-        1e-6,
-    )
+    says = "a synchronization gives wrong weights to an added parameter"
+    same([added], [moved], says, 1e-6)
     added.grad = None
     same(run.steps(2 * K), expected, "adding a parameter changes the weights of others")
 
@@ -303,9 +300,8 @@ def grad_scaler(make: Make) -> None:
 
 def narrow(make: Make, dtype: Any) -> None:
     saved, weights, expected = left(make, dtype)
-    true(
-        all(each.dtype == dtype for each in expected), f"{dtype} weights change their type"
-    )
+    kept = all(each.dtype == dtype for each in expected)
+    true(kept, f"{dtype} weights change their type")
     same(expected, begun(make).steps(), f"{dtype} weights are wrong", within=0.1)
     run = restored(begun(make, dtype), saved, weights)
     same(run.steps(SAVED), expected, f"loaded {dtype} weights are wrong")

@@ -9,6 +9,8 @@ import base64
 import json
 import os
 import sys
+import traceback
+from pathlib import Path
 
 import numpy as np
 
@@ -68,9 +70,20 @@ def serve(name, make):
         except Unsupported as error:
             answer = {"unsupported": str(error)}
         except Exception as error:  # a finding about the program
-            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+            said = "%s: %s" % (type(error).__name__, error)
+            answer = {"error": said, "frame": own_frame(error)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def own_frame(error):
+    """Find where an error arose in the code under test: the deepest such place."""
+    frames = traceback.extract_tb(error.__traceback__)
+    others = (str(Path(__file__).resolve().parent), sys.prefix)
+    own = [f for f in frames if not str(Path(f.filename).resolve()).startswith(others)]
+    place = (own or frames)[-1]
+    found = {"file": place.filename, "line": place.lineno, "function": place.name}
+    return dict(found, code=place.line or "")
 
 
 def answered(name, make, request, running):
