@@ -157,7 +157,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         if most == 1 and not found and (swapped := search.swapped(telling)):
             return told(swapped[:1], single=False)
         if most == 1 and not found:
-            limit = STEPS // 4
+            limit = STEPS // 3
             found = search.edited(bases, telling, single=False, plain=True, most=limit)
         if found:
             break

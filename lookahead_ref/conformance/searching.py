@@ -22,8 +22,9 @@ _SWAPPED = 0.75
 """What part of all checks swapped bits explain; other bugs explain nearly nothing."""
 
 # Where nothing with a name explains all, edits of the oracle are tried for so many steps of
-# simulations, about six seconds of one core; so many that explain it equally are told.
-STEPS, _TOLD = 64_000, 3
+# simulations, a few seconds of one core, and some more on top of what explains a part; so
+# many that explain it equally are told.
+STEPS, _ON_TOP, _TOLD = 50_000, 56_000, 3
 
 
 class Search:
@@ -44,6 +45,7 @@ class Search:
             known = [(*each, convention) for each in rest for convention in NO_GRADIENT]
         self.limited = False  # whether it ended before all was tried
         self._for_pairs = STEPS // 2  # of two bugs at once
+        self._most = STEPS * (3 if all(failed) else 2) // 2  # for several conventions
         # Whether what works in float64 shows only what float32 can be.
         fine = [self._runs.observed(r) for r in results if r.dtype == "float64"]
         self.is_narrow = all(is_narrow(x) for each in fine for _, x in each.values())
@@ -210,7 +212,7 @@ class Search:
             scaled=True,
             once=in_order(base),
         ):
-            if self._runs.steps > STEPS * 7 // 8:
+            if self._runs.steps > _ON_TOP:
                 self.limited = True
                 return
             bugs = self._on_top(base, edits, [result], ())
@@ -337,10 +339,10 @@ class Search:
         single: bool,
         narrow: bool = False,
         plain: bool = False,
-        most: int = STEPS,
+        most: int = 0,
     ) -> list[Bugs]:
         """Find the plainest edits of the oracle that explain all, on top of some bugs."""
-        simple = _plain(results)
+        most, simple = most or self._most, _plain(results)
         simple = simple if fails(simple) else list(results)
         failed = [r for r in simple if r.status == "failed"]
         # The bugs may explain some of them already.
@@ -380,9 +382,8 @@ class Search:
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in some[0]):
+                    later = later or self._under_condition(bugs, results, single)
                     bugs = self._elsewhere(bugs, results, single)
-                    if not (found or later):
-                        later = self._under_condition(bugs, results, single)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):
                         plainest = plainest if found else edits[0].rank
@@ -390,8 +391,7 @@ class Search:
                     elif not all(self.same(base, each, single) for each in order):
                         partly.append(bugs)
         self._runs.searching = False
-        # With fewer, all of them are tried later.
-        self.limited |= most == STEPS < self._runs.steps
+        self.limited |= most == self._most < self._runs.steps  # fewer are tried again
         clauses = Counter(r.case.data["clause"] for r in failed)
         distinct: dict[str, Bugs] = {}
         partly.sort(key=lambda bugs: -sum(self.same(bugs, r, single) for r in results))
