@@ -21,9 +21,8 @@ AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 _SWAPPED = 0.75
 """What part of all checks swapped bits explain; other bugs explain nearly nothing."""
 
-# Where nothing with a name explains all, edits of the oracle are tried for so many steps of
-# simulations, a few seconds of one core, and some more on top of what explains a part; so
-# many that explain it equally are told.
+# Edits of the oracle are tried for so many steps of simulations, a few seconds of one core,
+# and on top of what explains a part for more; so many that explain it equally are told.
 STEPS, _ON_TOP, _TOLD = 50_000, 56_000, 3
 
 
@@ -89,6 +88,7 @@ class Search:
             if self.whole(found, results, single=single):
                 break
             bases = list(dict.fromkeys([*found, *bases]))
+        self._most = max(self._most, self._runs.steps + STEPS // 4)  # for one edit alone
         whole = self.whole(found, results, single=single)
         # Beside what nothing explains, an edit that explains few checks is likely wrong.
         least = 1 if whole else 2 + sum(r.status == "failed" for r in results) // 20
