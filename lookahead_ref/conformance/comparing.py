@@ -152,7 +152,7 @@ def watching(
 
     def watch(name: str, step: int, fast: oracle.Tensors) -> None:
         values = [value for tensor in fast for value in tensor]
-        size = max(largest.get(name, 0.0), *map(abs, values))
+        size = max(largest.get(name, 0.0), *map(abs, filter(isfinite, values)), 0.0)
         largest[name] = size
         allowed = _TOLERANCES * float(slack[step - 1, 0]) + _ULPS[dtype] * size
         allowed += _SMALLEST[dtype]
@@ -189,7 +189,7 @@ def by_name_matching(
     for name in (each for each in observed if each in simulated):
         (steps, shown), (all_steps, values) = observed[name], simulated[name]
         # What was large once leaves its rounding errors in all that follows.
-        sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
+        sizes = np.nan_to_num(np.abs(values), posinf=0.0).max(1, initial=0.0, keepdims=True)
         rows = np.searchsorted(all_steps, steps)
         largest = np.maximum.accumulate(sizes)[rows]
         allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest

@@ -309,10 +309,10 @@ def _causes(summary: RunSummary) -> Iterator[str]:
             "No known mistake explains this, nor do several together. Compute that case "
             "step by step, on paper, and compare."
         )
-        if summary["diagnosis"][0]["limited"]:
+        first, *_ = summary["diagnosis"] or [{"limited": False, "left": None}]
+        if first["limited"]:
             yield LIMIT
-        left = summary["diagnosis"][0]["left"]
-        if left and left["all_of_it"]:
+        if (left := first["left"]) and left["all_of_it"]:
             where = f"After step {left['step']} of {left['case']} ({left['dtype']})"
             yield f"{where} all its {left['where']} {left['all_of_it']}."
     elif all(scopes for scopes, _ in found):

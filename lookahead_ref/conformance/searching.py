@@ -14,12 +14,11 @@ from lookahead_ref.conformance.explaining import NEEDS, SWAPPED, Simulations
 from lookahead_ref.conformance.judging import Result
 
 REFERENCE = "reference"
-# All sets of so many bugs are tried. Where that is too few, up to so many causes are added
-# one by one, from so many checks that fail, with edits fewer, on top of some of the best.
+# Sets of so many bugs are tried, within limits. Then up to so many causes are added, one by
+# one, from so many checks that fail, with edits fewer, on top of some of the best.
 AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3
 
-_SWAPPED = 0.75
-"""What part of all checks swapped bits explain; other bugs explain nearly nothing."""
+_SWAPPED = 0.75  # of all checks; other bugs than swapped bits explain next to nothing so
 
 # Edits of the oracle are tried for so many steps of simulations, a few seconds of one core,
 # and on top of what explains a part for more; so many that explain it equally are told.
@@ -82,9 +81,8 @@ class Search:
             stages[:1] = [(False, some), (True, some)]
         for edits, part in stages:
             found = self._added(bases, part, single, edits)
-            follows = self._most_of(self.settled(found[0]), results, single)
-            follows &= self.conventions
-            found = [bugs - self.conventions | follows for bugs in found]
+            kept = self.conventions & self._most_of(self.settled(found[0]), results, single)
+            found = [bugs - self.conventions | kept for bugs in found]
             if self.whole(found, results, single=single):
                 break
             bases = list(dict.fromkeys([*found, *bases]))
@@ -382,7 +380,8 @@ class Search:
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
                 if bugs and all(self.same(bugs, each, single) for each in some[0]):
-                    later = later or self._under_condition(bugs, results, single)
+                    if not (later or self.whole([bugs], results, single=single)):
+                        later = self._under_condition(bugs, results, single)
                     bugs = self._elsewhere(bugs, results, single)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     if self.whole([bugs], results, single=single):

@@ -96,6 +96,15 @@ def test_of_what_is_left_over_the_first_difference_is_told_and_how_all_is_off() 
     assert LIMIT in [line for _, line in diagnosis_lines(no_difference)]
 
 
+def test_checks_that_tell_nothing_about_causes_are_reported_without_any() -> None:
+    case = load().case("wrapper-subnormal")
+    seen = observe(case, "float32", program()())
+    seen.steps.fast[-1] = seen.steps.fast[-1] + 1
+    found = [Result(case, "float32", "failed", "", judge(case, seen, "float32"), seen)]
+    said = " ".join(in_plain_words(summarize("it", found, diagnose(found))))
+    assert "No known mistake explains this" in said
+
+
 def test_two_explanations_are_both_reported_the_likelier_first() -> None:
     # Never, or only if k is 1: the same where k is 2.
     some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]

@@ -7,11 +7,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conformance.running import chosen, results
-from conformance.wrong import STEP, changed
+from conformance.wrong import STEP, changed, program
 
-from lookahead_ref.conformance import Case, cases, judge, load, oracle
+from lookahead_ref.conformance import Case, cases, judge, load, observe, oracle
 from lookahead_ref.conformance.bugs import Bug, by_name, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import observed_of
@@ -175,6 +176,16 @@ def test_a_cause_may_show_without_workers_alone() -> None:
     ((cause,), *_) = diagnosis.explanations
     assert cause.says.startswith("clips each gradient's elements to between -1 and 1")
     assert cause.says.endswith("where there are no workers")
+
+
+def test_what_answers_no_numbers_is_not_explained_by_what_cannot_run() -> None:
+    found = []
+    for case in chosen("wrapper", every=12):
+        seen = observe(case, "float64", program()())
+        seen.steps.fast[:] = [x * np.nan for x in seen.steps.fast]
+        verdict = judge(case, seen, "float64")
+        found.append(Result(case, "float64", "failed", "", verdict, seen))
+    assert diagnose(found)[0].explanations == ()
 
 
 def test_the_scalars_that_are_rounded_are_told_though_all_of_float64_fails() -> None:

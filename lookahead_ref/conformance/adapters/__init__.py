@@ -67,7 +67,8 @@ def adapter(target: str) -> Callable[[], Adapter]:
         try:
             module = importlib.import_module(place)
         except ModuleNotFoundError as error:
-            close = close_to(place, [each.name for each in pkgutil.iter_modules()])
+            every = pkgutil.iter_modules() if error.name == place else ()
+            close = close_to(place, [each.name for each in every])
             raise ValueError(
                 f"target must name a module that can be imported, got {place!r}{close}: "
                 f"{error}"

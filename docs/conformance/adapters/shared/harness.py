@@ -79,7 +79,7 @@ def serve(name, make):
 def own_frame(error):
     """Find where an error arose in the code under test: the deepest such place."""
     frames = traceback.extract_tb(error.__traceback__)
-    others = (str(Path(__file__).resolve().parent), sys.prefix)
+    others = (str(Path(__file__).resolve().parent), sys.prefix, sys.base_prefix)
     own = [f for f in frames if not str(Path(f.filename).resolve()).startswith(others)]
     place = (own or frames)[-1]
     found = {"file": place.filename, "line": place.lineno, "function": place.name}
