@@ -154,9 +154,9 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
             )
             if edits:
                 found, single = edits, False
-        if most == 1 and not found and (swapped := search.swapped(telling)):
-            return told(swapped[:1], single=False)
         if most == 1 and not found:
+            if swapped := search.swapped(telling):
+                return told(swapped[:1], single=False)
             limit = STEPS // 3
             found = search.edited(bases, telling, single=False, plain=True, most=limit)
         if found:

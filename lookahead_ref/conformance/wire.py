@@ -75,7 +75,8 @@ def shown(value: Any) -> str:
 
 def legible(value: Any) -> str:
     """Turn a program's text into text that is safe in every output."""
-    return printable(str(value).encode("utf-8", "replace").decode("utf-8"))[:_LEGIBLE]
+    text = str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8")
+    return printable(text)[:_LEGIBLE]
 
 
 def stopped(how: str, answer: Mapping[str, Any]) -> TargetError:

@@ -67,10 +67,7 @@ def edits_for(
     if narrow:
         found, saved = ([e for e in some if e.narrow] for some in (found, saved))
     # First those of what all the cases have, such as workers.
-    common = {
-        kind: bool(edit.needs) and all(map(edit.applies, cases))
-        for kind, edit in kinds.items()
-    }
+    common = {k: bool(e.needs) and all(map(e.applies, cases)) for k, e in kinds.items()}
     found.sort(key=lambda edit: edit.rank - 2 * common[edit.needs, edit.either])
     plain = [edit for edit in found if edit.fitted is None]
     # Several that have the same words do nearly the same: the others come later.
