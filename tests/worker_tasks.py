@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.training.stopping import StopRequest
+from lookahead_ref.stopping import StopRequest
 
 
 def square(number: int, _request: StopRequest) -> int:

@@ -1,5 +1,6 @@
 """The commands of the golden suite."""
 
+import gc
 import json
 import re
 import tomllib
@@ -17,11 +18,13 @@ from lookahead_ref.cli.profiles import PROFILES as USES
 from lookahead_ref.cli.profiles import judge
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
 from lookahead_ref.hyperparameters import option
+from lookahead_ref.system import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
+    from lookahead_ref.conformance.findings import Diagnosis
     from lookahead_ref.conformance.judging import Result
     from lookahead_ref.conformance.running import Target
     from lookahead_ref.conformance.vectors import Case
@@ -193,14 +196,13 @@ def conform(
     if profile and len(profile) == 1 and profile[0] in USES:
         judge(target, profile[0], as_json=as_json)
         return
-    with reported():
+    with reported(), uncollected():
         from lookahead_ref.conformance.adapters import check_name
         from lookahead_ref.extras import require
 
         if target is not None:
             check_name(target)
         require("mpmath", "conform", purpose="look for the cause of a failure")
-        from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.known_failures import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
         from lookahead_ref.conformance.reports import in_plain_words
@@ -228,7 +230,8 @@ def conform(
             if not case and not profile and "own-inner" in getattr(opened[0], "offers", ()):
                 chosen += own_cases()
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
-        summary = summarize(opened[0].name, results, diagnose(results), known, level=level)
+        diagnoses = _diagnosed(results)
+        summary = summarize(opened[0].name, results, diagnoses, known, level=level)
         if hide_expected:
             summary = hidden(summary)
         try:
@@ -242,6 +245,7 @@ def conform(
                 console().print(f"{paragraph}\n", markup=False, highlight=False)
         else:
             _print(summary, listed=None if case else _LISTED)
+        gc.freeze()  # the process ends: to look for what is unused would take seconds
         if summary["exit_code"]:
             raise typer.Exit(summary["exit_code"])
 
@@ -353,6 +357,15 @@ def _run(
     place = {each.id: number for number, each in enumerate(chosen)}
     results.sort(key=lambda result: (place[result.case.id], result.dtype))
     return results
+
+
+def _diagnosed(results: "Sequence[Result]") -> "list[Diagnosis]":
+    """Look for causes; what that takes is imported only where something fails."""
+    if all(result.status != "failed" for result in results):
+        return []
+    from lookahead_ref.conformance.diagnosis import diagnose
+
+    return diagnose(results)
 
 
 def _write(

@@ -25,7 +25,7 @@ def reported() -> Iterator[None]:
     """Turn errors that a user can fix into one line and an exit code."""
     from lookahead_ref.extras import MissingExtraError
     from lookahead_ref.stepping.backend import BackendUnavailableError
-    from lookahead_ref.training.stopping import stop_requests
+    from lookahead_ref.stopping import stop_requests
 
     def show(message: Warning | str, *_where: Any, **_line: Any) -> None:
         typer.echo(f"lookahead-ref: warning: {message}", err=True)

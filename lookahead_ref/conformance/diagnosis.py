@@ -4,13 +4,9 @@ A hypothesis is a set of bugs of `lookahead_ref.conformance.bugs`. It is simulat
 compared with everything that was observed, the cases that passed included.
 """
 
-import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,12 +16,13 @@ from lookahead_ref.conformance.bugs import (
     Bug,
     RoundsToSinglePrecision,
     SinglePrecision,
-    by_name,
 )
 from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import Bugs, in_order, rank
-from lookahead_ref.conformance.judging import Mismatch, Result
-from lookahead_ref.conformance.searching import AT_ONCE, REFERENCE, STEPS, Search, fails
+from lookahead_ref.conformance.findings import Diagnosis, Left, general
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.searching import AT_ONCE, STEPS, Search, fails
+from lookahead_ref.system import uncollected
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
@@ -33,95 +30,8 @@ _NEARLY, _MOSTLY = 0.9, 0.75
 """What part of the failed checks edits, or bugs, must explain to be told all the same."""
 
 
-class Left(NamedTuple):
-    """Where a check that is not explained first is not as the causes would have it."""
-
-    result: Result
-    first: Mismatch  # expected is what the causes alone would do
-    all_of_it: str  # what all elements do then, if that is one thing
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What explains the checks that a program fails."""
-
-    scope: str | None  # the profile that it is for; None for all that was observed
-    conventions: tuple[str, ...]  # that the cases show the program to follow
-    explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
-    exceptions: tuple[str, ...] = ()  # the ids of cases left over
-    unobserved: tuple[str, ...] = ()  # conditions that no case has shown
-    limited: bool = False  # whether the search ended before all was tried
-    left: Left | None = None  # of the first case left over, or of the first that fails
-
-
-@dataclass(frozen=True)
-class Followed:
-    """What a program does at one of the places where programs follow conventions."""
-
-    # The outcomes that all cases allow: several where none of them tells them apart, none
-    # where the program does one thing here and another there.
-    names: tuple[str, ...]
-    checks: dict[str, int]  # outcome to the number of checks that follow it
-
-
-def followed(results: Iterable[Result]) -> list[Followed]:
-    """Find the conventions, other than those of the reference, that passed checks show."""
-    # Not those in doubt: where all that fail are checks in which programs differ so.
-    results = list(results)
-    doubtful = [_places(each) for each in results if each.status == "failed"]
-    unsure = frozenset.intersection(*doubtful) if doubtful else frozenset()
-    common: dict[str, set[str]] = {}
-    counts: dict[str, Counter[str]] = {}
-    for result in results:
-        if result.verdict is None or not result.verdict.passed:
-            continue
-        for place in sorted(_places(result) - unsure):
-            # Under a convention about another place, this one is as in the reference.
-            allowed = {
-                each
-                for name in result.verdict.follows
-                for each in _implied(name, place) or [REFERENCE]
-            }
-            common[place] = common.get(place, allowed) & allowed
-            counts.setdefault(place, Counter()).update(allowed)
-    return [
-        Followed(tuple(sorted(names)), dict(sorted(counts[place].items())))
-        for place, names in common.items()
-        if REFERENCE not in names
-    ]
-
-
-def _places(result: Result) -> frozenset[str]:
-    names = {each.name for each in result.case.outcomes} - {REFERENCE}
-    return frozenset(by_name(name).place for name in names)
-
-
-def _implied(outcome: str, place: str) -> list[str]:
-    """Name the convention of an outcome, and that of which it is a special case."""
-    if outcome == REFERENCE or by_name(outcome).place != place:
-        return []
-    return _general(by_name(outcome))
-
-
-def _general(convention: type[Bug]) -> list[str]:
-    """Name a convention, and that of which it is a special case."""
-    return [each.name for each in CONVENTIONS if convention.is_case_of(each)]
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Let unused classes lie meanwhile: to look for them took a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_uncollected()
+@uncollected()
+@np.errstate(all="ignore")
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
     telling = [r for r in results if r.seen and not _UNTELLING.intersection(r.case.flags)]
@@ -229,7 +139,7 @@ def _told(
         options.setdefault(each.place, set()).add(each.name)
     for names in options.values():
         # Of a special case only where it shows.
-        names -= {n for n in names if names & {*_general(by_name(n))} - {n}}
+        names -= {n for n in names if names & {*general(n)} - {n}}
     unobserved: tuple[str, ...] = ()
     if search.asked and len(options.get("no_gradient", NO_GRADIENT)) == len(NO_GRADIENT):
         unobserved = ("no-gradient",)

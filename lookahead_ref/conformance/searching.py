@@ -11,9 +11,9 @@ from lookahead_ref.conformance.comparing import Bugs, in_order, is_narrow, rank
 from lookahead_ref.conformance.edits import edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.parts import When, conditions, only
 from lookahead_ref.conformance.explaining import NEEDS, SWAPPED, Simulations
+from lookahead_ref.conformance.findings import REFERENCE
 from lookahead_ref.conformance.judging import Result
 
-REFERENCE = "reference"
 # Sets of so many bugs are tried, within limits. Then up to so many causes are added, one by
 # one, from so many checks that fail, with edits fewer, on top of some of the best.
 AT_ONCE, _SAMPLE, _CAUSES, _CHECKS, _STARTS, _KEPT = 2, 6, 8, 12, 3, 3

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref
-from lookahead_ref.conformance.bugs import by_name
+from lookahead_ref.conformance.bugs import TRAITS, by_name
 from lookahead_ref.conformance.bugs.simulation import has
-from lookahead_ref.conformance.diagnosis import Diagnosis, followed
+from lookahead_ref.conformance.findings import Diagnosis, followed
 from lookahead_ref.conformance.judging import Mismatch, Result, judge
 from lookahead_ref.conformance.known_failures import Expectation, covers, stale
-from lookahead_ref.conformance.oracle import RULES
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.conformance.wire import encode
 
@@ -34,29 +33,6 @@ _VERDICTS = {
     "passed": "passes",
 }
 """A profile's verdict, by the first status that any of its cases has."""
-
-_TRAITS = {
-    "nested": "a Lookahead around another",
-    "outer": "an outer optimizer",
-    "workers": "several workers",
-    "save": "a loaded state",
-    "evaluate": "an evaluation",
-    "alphas": "a changing alpha",
-    "rates": "a changing learning rate",
-    "maintain": "inner state that is maintained",
-    "reset": "inner state that is reset",
-    "interpolate": "inner state that is interpolated",
-    "decay": "weight decay",
-    "l2": "L2 weight decay",
-    "decoupled": "decoupled weight decay",
-    "slots": "an inner optimizer with slots",
-    "velocity": "an inner optimizer with a velocity",
-    **{rule: f"{rule} inside" for rule in RULES},
-    "no-gradient": "a parameter without a gradient",
-    "several": "several parameters",
-    "matrix": "a matrix",
-}
-"""Properties of a case that a bug may need, in words."""
 
 
 def summarize(
@@ -153,13 +129,13 @@ def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterat
     def having(traits: Sequence[str], some: Sequence[Result]) -> list[Result]:
         return [r for r in some if all(has(trait, r.case.data) for trait in traits)]
 
-    traits = [each for each in _TRAITS if len(having([each], failed)) == len(failed)]
+    traits = [each for each in TRAITS if len(having([each], failed)) == len(failed)]
     for each in reversed(traits):  # leave out what the others imply
         rest = [trait for trait in traits if trait != each]
         if len(having(rest, judged)) == len(having(traits, judged)):
             traits = rest
     if traits:
-        words = " and ".join(_TRAITS[each] for each in traits)
+        words = " and ".join(TRAITS[each] for each in traits)
         count = f"{len(failed)} of {len(having(traits, judged))}"
         yield f"Only checks with {words} fail: {count} of them."
     firsts = [

@@ -21,7 +21,8 @@ from lookahead_ref.conformance.bugs import (
     Bug,
     SinglePrecision,
 )
-from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.findings import Diagnosis
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.reports import failure_line, parted

@@ -18,6 +18,7 @@ from lookahead_ref.experiments.settings import OF_DATA, TrainSettings
 from lookahead_ref.extras import require
 from lookahead_ref.report.files import jsonable, stamp, write_atomically, write_json
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.stopping import StopRequest, stop_requests
 from lookahead_ref.system import read_file
 from lookahead_ref.training import (
     Data,
@@ -30,7 +31,6 @@ from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder
 from lookahead_ref.training.events import Callback, Event, RunStarted
 from lookahead_ref.training.feedback import Plateau
 from lookahead_ref.training.loop import described, train
-from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.training.workers import Team, join, share
 from lookahead_ref.trees import check_like, flatten
 

@@ -32,10 +32,10 @@ from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.report.progress import Reporter, reporter
+from lookahead_ref.stopping import StopRequest
 from lookahead_ref.training import Data, Event, NonFiniteLossError, RunStarted, StepTaken
 from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
-from lookahead_ref.training.stopping import StopRequest
 from lookahead_ref.training.workers import Team
 
 _FORMAT = "lookahead-ref trial"

@@ -1,6 +1,7 @@
 """Training: a loop, its events, and their reports."""
 
 from lookahead_ref.report.progress import reporter
+from lookahead_ref.stopping import StoppedError
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder
 from lookahead_ref.training.events import (
     Diverging,
@@ -19,7 +20,6 @@ from lookahead_ref.training.nonfinite import NonFiniteLossError
 from lookahead_ref.training.progress import TrainingProgress
 from lookahead_ref.training.protocols import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.state import Snapshot
-from lookahead_ref.training.stopping import StoppedError
 
 __all__ = [
     "CarryingModel",

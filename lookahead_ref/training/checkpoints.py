@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from lookahead_ref import hyperparameters
 from lookahead_ref.extras import require
 from lookahead_ref.report.files import checked, stamp, write_atomically
+from lookahead_ref.stopping import StopRequest
 from lookahead_ref.system import read_file
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
-from lookahead_ref.training.stopping import StopRequest
 
 _KEY = "lookahead-ref"
 _NO_DIGEST = "0" * 64

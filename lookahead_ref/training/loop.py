@@ -15,6 +15,7 @@ from lookahead_ref import hyperparameters, trees
 from lookahead_ref.optimizers.workers import Worker
 from lookahead_ref.stepping.backend import Backend, explained
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.stopping import Interrupted, StoppedError
 from lookahead_ref.training.events import (
     Callback,
     Diverging,
@@ -38,7 +39,6 @@ from lookahead_ref.training.state import (
     seeds,
 )
 from lookahead_ref.training.steps import OnNonFinite, Steps
-from lookahead_ref.training.stopping import Interrupted, StoppedError
 from lookahead_ref.training.workers import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
 

@@ -15,8 +15,8 @@ from array_api_compat import array_namespace
 from lookahead_ref import hyperparameters, trees
 from lookahead_ref.extras import require
 from lookahead_ref.optimizers import workers
+from lookahead_ref.stopping import StoppedError
 from lookahead_ref.training.protocols import Data
-from lookahead_ref.training.stopping import StoppedError
 from lookahead_ref.trees import Tree
 
 REDUCTIONS = ("ordered", "allreduce")

@@ -13,8 +13,9 @@ from conformance.wrong import CHANGES, OUTER, changed, program
 from lookahead_ref.conformance import Case, cases, judge, load, observe
 from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.bugs.helpers import bits_swapped
-from lookahead_ref.conformance.diagnosis import Diagnosis, Left, diagnose
+from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.explaining import Simulations
+from lookahead_ref.conformance.findings import Diagnosis, Left
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.protocol import setup
 from lookahead_ref.conformance.reports import LIMIT, diagnosis_lines, in_plain_words

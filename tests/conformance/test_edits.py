@@ -19,7 +19,7 @@ from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.grammar import VARIANTS
-from lookahead_ref.conformance.edits.saved import SAVED
+from lookahead_ref.conformance.edits.saved import APART, SAVED
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import in_plain_words
 from lookahead_ref.conformance.searching import Search
@@ -94,7 +94,7 @@ def test_every_variant_is_of_some_function_and_unlike_all_others() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("profile", "says"), TABLES["named"])
 def test_a_mistake_without_a_name_is_told_in_its_sentence(profile: str, says: str) -> None:
-    every = (*SAVED, *(edit for place in PLACES for edit in edits_of(place)))
+    every = (*SAVED, *APART, *(edit for place in PLACES for edit in edits_of(place)))
     edit = next(each for each in every if each.says.startswith(says))
     some = [case for case in cases(profile) if not UNTOLD & set(case.flags)]
     (diagnosis,) = diagnose([observed(case, edit) for case in some])
@@ -107,11 +107,8 @@ def test_a_mistake_without_a_name_is_told_in_its_sentence(profile: str, says: st
     ["does AMSGrad", "does NAdam", "does AdaMax", "does RMSProp", "leaves the denominator"],
 )
 def test_another_rule_is_named_and_not_called_a_rounding(says: str) -> None:
-    of = (
-        ("outer", "the outer optimizer's Adam")
-        if says == "leaves the denominator"
-        else ("inner:adam", "Adam")
-    )
+    outer = says == "leaves the denominator"
+    of = ("outer", "the outer optimizer's Adam") if outer else ("inner:adam", "Adam")
     adam = [edit for place in PLACES if place.title == "adam" for edit in edits_of(place)]
     edit = next(e for e in adam if e.says.startswith(says) and e.says.endswith(of[1]))
     both = product(chosen(of[0]), ("float32", "float64"))

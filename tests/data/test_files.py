@@ -18,8 +18,8 @@ from hypothesis.extra import numpy as hnp
 from formats import idx
 from lookahead_ref.data import DataFileError, read_idx
 from lookahead_ref.extras import MissingExtraError
+from lookahead_ref.stopping import StoppedError
 from lookahead_ref.training import NonFiniteLossError
-from lookahead_ref.training.stopping import StoppedError
 
 VALID = idx(np.arange(6, dtype=np.uint8).reshape(2, 3))
 HUGE = VALID[:3] + bytes([2]) + b"\xff" * 8

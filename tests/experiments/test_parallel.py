@@ -26,7 +26,7 @@ from lookahead_ref.experiments.parallel import (
 from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.sweep import plan
 from lookahead_ref.report.files import jsonable
-from lookahead_ref.training.stopping import StopRequest
+from lookahead_ref.stopping import StopRequest
 from own_code import OWN
 
 TESTS = Path(worker_tasks.__file__).parent

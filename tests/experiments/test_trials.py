@@ -12,7 +12,7 @@ from commands import alone
 from lookahead_ref.experiments import parallel, trials
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.trials import Arm, Plan, run
-from lookahead_ref.training.stopping import StopRequest
+from lookahead_ref.stopping import StopRequest
 
 
 def squares(

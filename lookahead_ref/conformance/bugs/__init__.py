@@ -28,6 +28,7 @@ __all__ = [
     "MISTAKES",
     "NO_GRADIENT",
     "PUBLIC",
+    "TRAITS",
     "Bug",
     "Clause",
     "RoundsToSinglePrecision",
@@ -76,18 +77,9 @@ SinglePrecision, RoundsToSinglePrecision = (
 )  # fmt: skip
 """Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
 
-CONDITIONS = {
-    "subnormal": (
-        "LA-32", "Some values are subnormal in float32; flushing them passes at gpu."
-    ),
-    "overflow": (
-        "LA-32", "Some value overflows in float32, and the rule says what comes of it."
-    ),
-    "no-gradient": (
-        "LA-25", "A parameter has no gradient at some step; outcomes are variants."
-    ),
-}  # fmt: skip
-"""Flags that name what a case contains, not a bug: to their clause, and what it is."""
+TRAITS, CONDITIONS = _table("traits.toml").values()
+"""What a case has that a bug may need, in words; and flags that name what a case contains,
+not a bug: to their clause, and what it is."""
 
 _BY_NAME = {each.name: each for each in (*KNOWN, SinglePrecision)}
 

@@ -213,13 +213,23 @@ class _Apart(oracle.OracleInner):
         return self.own if isinstance(self, Outer) else theta
 
 
+class _Between(_Apart):
+    """An outer optimizer of whose own arrays phi takes a fraction."""
+
+    def step(self, theta: oracle.Tensors, grads: oracle.Gradients) -> oracle.Tensors:
+        level, own = vars(self)["level"], _Apart.step(self, theta, grads)
+        return oracle.interpolate(theta, own, oracle.at(level.alpha, level.syncs))
+
+
+_PART = f"{_OWN}, of which phi takes the fraction alpha"
 _LEFT = When("after the first synchronization", lambda x: hasattr(x, "left"))
 APART = tuple(
-    only(_made(f"lets {words}", "stepped", base, _Apart, *needs, clause=clause), when)
-    for words, base, needs, clause, when in (
-        (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-24", LOADED),
-        (_OWN.format("inner", "the model's"), SimulatedInner, (), "LA-7", _LEFT),
-        (_OWN.format("outer", "phi"), Outer, ("outer",), "OU-10", LOADED),
+    only(_made(f"lets {words}", "stepped", base, part, *needs, clause=clause), when)
+    for words, base, part, needs, clause, when in (
+        (_OWN.format("inner", "the model's"), SimulatedInner, _Apart, (), "LA-24", LOADED),
+        (_OWN.format("inner", "the model's"), SimulatedInner, _Apart, (), "LA-7", _LEFT),
+        (_OWN.format("outer", "phi"), Outer, _Apart, ("outer",), "OU-10", LOADED),
+        (_PART.format("outer", "phi"), Outer, _Between, ("outer",), "OU-10", LOADED),
     )
 )
 

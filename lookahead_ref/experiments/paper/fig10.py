@@ -16,7 +16,7 @@ from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
-from lookahead_ref.training.stopping import StopRequest
+from lookahead_ref.stopping import StopRequest
 
 STEPS = 60
 """The number of fast steps shown, the last of the run."""

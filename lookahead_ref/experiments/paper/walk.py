@@ -21,9 +21,9 @@ from lookahead_ref.experiments.resume import Note, RunFolder, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.stopping import StoppedError, StopRequest
 from lookahead_ref.system import read_file
 from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
-from lookahead_ref.training.stopping import StoppedError, StopRequest
 
 # Styles of the fast weights, the slow weights, and the interpolation between them.
 FAST = {"marker": "o", "markersize": 3.5, "linewidth": 1.2}

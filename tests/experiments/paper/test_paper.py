@@ -32,7 +32,7 @@ from lookahead_ref.experiments.settings import (
 )
 from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
-from lookahead_ref.training.stopping import StopRequest
+from lookahead_ref.stopping import StopRequest
 from support import assert_same_bits
 
 ROOT = Path(__file__).parents[3]

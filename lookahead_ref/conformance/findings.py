@@ -1,0 +1,80 @@
+"""What there is to tell of a program: conventions that it follows, and what is wrong."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lookahead_ref.conformance.bugs import CONVENTIONS, Bug, by_name
+from lookahead_ref.conformance.judging import Mismatch, Result
+
+REFERENCE = "reference"
+
+
+class Left(NamedTuple):
+    """Where a check that is not explained first is not as the causes would have it."""
+
+    result: Result
+    first: Mismatch  # expected is what the causes alone would do
+    all_of_it: str  # what all elements do then, if that is one thing
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What explains the checks that a program fails."""
+
+    scope: str | None  # the profile that it is for; None for all that was observed
+    conventions: tuple[str, ...]  # that the cases show the program to follow
+    explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
+    exceptions: tuple[str, ...] = ()  # the ids of cases left over
+    unobserved: tuple[str, ...] = ()  # conditions that no case has shown
+    limited: bool = False  # whether the search ended before all was tried
+    left: Left | None = None  # of the first case left over, or of the first that fails
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a program does at one of the places where programs follow conventions."""
+
+    # The outcomes that all cases allow: several where none of them tells them apart, none
+    # where the program does one thing here and another there.
+    names: tuple[str, ...]
+    checks: dict[str, int]  # outcome to the number of checks that follow it
+
+
+def followed(results: Iterable[Result]) -> list[Followed]:
+    """Find the conventions, other than those of the reference, that passed checks show."""
+    # Not those in doubt: where all that fail are checks in which programs differ so.
+    results = list(results)
+    doubtful = [_places(each) for each in results if each.status == "failed"]
+    unsure = frozenset.intersection(*doubtful) if doubtful else frozenset()
+    common: dict[str, set[str]] = {}
+    counts: dict[str, Counter[str]] = {}
+    for result in results:
+        if result.verdict is None or not result.verdict.passed:
+            continue
+        for place in sorted(_places(result) - unsure):
+            own = {each.name for each in CONVENTIONS if each.place == place}
+            # Under a convention about another place, this one is as in the reference.
+            allowed = {
+                each
+                for name in result.verdict.follows
+                for each in (general(name) if name in own else [REFERENCE])
+            }
+            common[place] = common.get(place, allowed) & allowed
+            counts.setdefault(place, Counter()).update(allowed)
+    return [
+        Followed(tuple(sorted(names)), dict(sorted(counts[place].items())))
+        for place, names in common.items()
+        if REFERENCE not in names
+    ]
+
+
+def _places(result: Result) -> frozenset[str]:
+    names = {each.name for each in result.case.outcomes} - {REFERENCE}
+    return frozenset(by_name(name).place for name in names)
+
+
+def general(convention: str) -> list[str]:
+    """Name a convention, and that of which it is a special case."""
+    return [each.name for each in CONVENTIONS if by_name(convention).is_case_of(each)]
