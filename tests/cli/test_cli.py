@@ -128,16 +128,11 @@ for line in sys.argv.pop().split(" && "):
 def test_a_terminal_may_lack_characters_and_be_a_notebook_s_shell(tmp_path: Path) -> None:
     lines = "--help && info && conform pure --case smoke-wrapper && theory alpha"
     shell = {"PYTHONIOENCODING": "ascii", "MPLBACKEND": "module://of.a.notebook"}
-    done = subprocess.run(
-        [sys.executable, "-c", ALL_OF, lines],
-        cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "30"} | shell,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.isascii()
-    assert "2 of 2 checks pass" in " ".join(done.stdout.split())
+    command, environment = [sys.executable, "-c", ALL_OF, lines], os.environ | shell
+    environment["COLUMNS"] = "30"
+    said = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
+    assert said.isascii()
+    assert "2 of 2 checks pass" in " ".join(said.split())
 
 
 def test_compare_json_is_alone_on_standard_output(here: Path) -> None:
