@@ -74,6 +74,6 @@ def _stop(failure: Mapping[str, Any]) -> str:
 def error(shows: str) -> str:
     """Cut what a program answered down to its error; only without a message, its place."""
     whole = shows.removeprefix("answered an error: ")
-    error = re.sub(r" \(\S+:\d+, in .*", "", whole, flags=re.DOTALL)
+    error = re.sub(r" \([^()]+:\d+, in .*", "", whole, flags=re.DOTALL)
     error = error if ": " in error else whole
     return error if len(error) < 120 else f"{error[:117]}..."

@@ -87,9 +87,10 @@ def _profiles() -> list[str]:
 
 
 def _cases() -> list[str]:
+    from lookahead_ref.conformance.own_inner import own_cases
     from lookahead_ref.conformance.vectors import cases
 
-    return [each.id for each in cases()]
+    return [each.id for each in (*cases(), *own_cases())]
 
 
 def _option(help: str, *names: str, among: Choices = (), **more: Any) -> Any:  # noqa: A002

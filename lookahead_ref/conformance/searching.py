@@ -120,7 +120,8 @@ class Search:
             if issubclass(edit, Edit)
             for when in conditions(edit)
         )
-        return self.whole(others, results, single=single)[:1]
+        fits = (b for b in others if self.whole([b], results, single=single))
+        return [*islice(fits, 1)]
 
     def _most_of(
         self, some: Sequence[Bugs], results: Sequence[Result], single: bool
