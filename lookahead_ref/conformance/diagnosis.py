@@ -17,7 +17,6 @@ from lookahead_ref.conformance.bugs import (
     RoundsToSinglePrecision,
     SinglePrecision,
 )
-from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.comparing import Bugs, in_order, rank
 from lookahead_ref.conformance.findings import Diagnosis, Left, general
 from lookahead_ref.conformance.judging import Result
@@ -26,8 +25,8 @@ from lookahead_ref.system import uncollected
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
-_NEARLY, _MOSTLY = 0.9, 0.75
-"""What part of the failed checks edits, or bugs, must explain to be told all the same."""
+_MOST = 2 / 3
+"""What part of the failed checks causes must explain to be told all the same."""
 
 
 @uncollected()
@@ -82,11 +81,10 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         edits = search.edited(tried, telling, single=coarse)
         if search.whole(edits, telling, single=coarse):
             return told(edits, single=coarse)
-    # Nearly all of what is left over, or else it is better left.
+    # Most of what is left over, or else it is better left.
     first = (found or bases)[0]
     left = [r for r in telling if not search.same(first, r, single)]
-    enough = _NEARLY if any(issubclass(bug, Edit) for bug in best[0]) else _MOSTLY
-    if sum(search.same(best[0], r, single) for r in left) > enough * len(left):
+    if sum(search.same(best[0], r, single) for r in left) > _MOST * len(left):
         return told(best, single=single)
     if found or edits:
         return told(found or edits, single=single)

@@ -536,6 +536,11 @@ def _together() -> Cases:
     yield build("outer-slow-within", "OU-11", with_outer(3, outer), sgd(MOVING), 7, **more)
     levels = [lookahead(3, 0.5, "reset"), lookahead(2, 0.8)]
     yield build("nesting-schedule", "LA-14", levels, heavy_ball(MOVING), 7, **more)
+    more["says"] = "a reset from outside leaves the schedules within as they are"
+    levels = [lookahead(3, 0.5, "reset"), lookahead(2, [0.8, 0.6, 0.4, 0.2])]
+    yield build("nesting-reset-alphas", "LA-16", levels, sgd(), 8, **more)
+    levels = [lookahead(3, 0.5, "reset"), with_outer(2, sgd(RATES))]
+    yield build("outer-below-schedule", "OU-9", levels, sgd(), 8, **more)
     both: Shapes = {"first": (1,), "second": (1,)}
     more = {"says": "learning rate and alpha change", "shapes": both}
     level = lookahead(2, [0.2, 0.5, 0.8])
