@@ -108,8 +108,7 @@ TargetName = Annotated[
 ]
 LEVELS = ("strict", "gpu")
 LevelName = Annotated[
-    str,
-    typer.Option(help="Tolerances: strict or gpu.", autocompletion=completing(LEVELS)),
+    str, typer.Option(help="Tolerances: strict or gpu.", autocompletion=completing(LEVELS))
 ]
 DTYPES = ("float32", "float64")
 Dtype = Annotated[

@@ -265,8 +265,9 @@ def _files(
         for (name, content), cases in zip(files.items(), planned.values(), strict=True)
     ]
     head = {"format": form.name, "version": form.version, "encoding": "binary64"}
-    text = json.dumps({**head, **index, "files": entries}, indent=1, allow_nan=False)
-    return {**files, "index.json": f"{text}\n".encode()}
+    fields = {**head, **index, "files": entries}.items()
+    text = ",\n".join(f"{_line(key)}: {_line(value)}" for key, value in fields)
+    return {**files, "index.json": f"{{\n{text}\n}}\n".encode()}
 
 
 def _file(form: Format, name: str, cases: Sequence[PlannedCase]) -> bytes:

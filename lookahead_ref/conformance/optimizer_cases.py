@@ -212,10 +212,13 @@ def _first_gradient_late() -> Cases:
                     says="the first gradient comes after a synchronization",
                     conditions=["no-gradient"], shapes=both,
                     missing={"second": (1, 2, 3)})  # fmt: skip
-    yield build("no-gradient-later-adam", "LA-25", lookahead(2, 0.8), moments, 5,
-                profile="state", says="no gradient at a synchronization and after it",
-                conditions=["no-gradient"], shapes=both,
-                missing={"second": (2, 3)})  # fmt: skip
+    for name, inner, lacks in (
+        ("later-adam", moments, "second"), ("before-another", sgd(), "first"),
+    ):  # fmt: skip
+        yield build(f"no-gradient-{name}", "LA-25", lookahead(2, 0.8), inner, 5,
+                    profile="state", says="no gradient at a synchronization and after it",
+                    conditions=["no-gradient"], shapes=both,
+                    missing={lacks: (2, 3)})  # fmt: skip
 
 
 def _shapes() -> Cases:
@@ -538,9 +541,9 @@ def _together() -> Cases:
     yield build("nesting-schedule", "LA-14", levels, heavy_ball(MOVING), 7, **more)
     more["says"] = "a reset from outside leaves the schedules within as they are"
     levels = [lookahead(3, 0.5, "reset"), lookahead(2, [0.8, 0.6, 0.4, 0.2])]
-    yield build("nesting-reset-alphas", "LA-16", levels, sgd(), 8, **more)
+    yield build("nesting-reset-alphas", "LA-16", levels, sgd(), 5, **more)
     levels = [lookahead(3, 0.5, "reset"), with_outer(2, sgd(RATES))]
-    yield build("outer-below-schedule", "OU-9", levels, sgd(), 8, **more)
+    yield build("outer-below-schedule", "OU-9", levels, sgd(), 5, **more)
     both: Shapes = {"first": (1,), "second": (1,)}
     more = {"says": "learning rate and alpha change", "shapes": both}
     level = lookahead(2, [0.2, 0.5, 0.8])

@@ -19,12 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from lookahead_ref.extras import require
-from lookahead_ref.stopping import (
-    Interrupted,
-    StoppedError,
-    StopRequest,
-    stop_requests,
-)
+from lookahead_ref.stopping import Interrupted, StoppedError, StopRequest, stop_requests
 from lookahead_ref.system import available_cores
 from lookahead_ref.training.workers import Team
 
