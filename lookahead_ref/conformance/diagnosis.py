@@ -81,11 +81,12 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         edits = search.edited(tried, telling, single=coarse)
         if search.whole(edits, telling, single=coarse):
             return told(edits, single=coarse)
-    # Most of what is left over, or else it is better left.
+    # Most of what is left over, if only as exactly as float32; else it is better left.
     first = (found or bases)[0]
-    left = [r for r in telling if not search.same(first, r, single)]
-    if sum(search.same(best[0], r, single) for r in left) > _MOST * len(left):
-        return told(best, single=single)
+    for coarse in dict.fromkeys((single, True)):
+        left = [r for r in telling if not search.same(first, r, coarse)]
+        if sum(search.same(best[0], r, coarse) for r in left) > _MOST * len(left):
+            return told(best, single=coarse)
     if found or edits:
         return told(found or edits, single=single)
     parts = [_told(search, None, telling, [], single=False)]
