@@ -25,6 +25,8 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            gc.freeze()  # what there is by now is old then, and not gone through at once
+            gc.unfreeze()
             gc.enable()
 
 

@@ -34,4 +34,5 @@ def test_a_suite_that_passes_loads_neither_training_nor_the_search_for_causes() 
     command = [sys.executable, "-X", "importtime", "-m", *CONFORM]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     assert "lookahead_ref.conformance.summary" in said
-    assert ("lookahead_ref.training" in said, "conformance.searching" in said) == (0, 0)
+    assert "lookahead_ref.training" not in said
+    assert "conformance.searching" not in said

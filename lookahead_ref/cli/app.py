@@ -7,6 +7,7 @@ success; 1, the job failed; 2, the command was wrong or something that it needs 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
 
+import gc
 import os
 import sys
 from io import TextIOWrapper
@@ -53,6 +54,7 @@ def main() -> None:
         raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
     finally:
         _drop_failed_output()
+        gc.freeze()  # the process ends, and need not look for what is unused
 
 
 def _stack_options_of_help() -> None:

@@ -1,6 +1,5 @@
 """The commands of the golden suite."""
 
-import gc
 import json
 import re
 import tomllib
@@ -245,7 +244,6 @@ def conform(
                 console().print(f"{paragraph}\n", markup=False, highlight=False)
         else:
             _print(summary, listed=None if case else _LISTED)
-        gc.freeze()  # the process ends: to look for what is unused would take seconds
         if summary["exit_code"]:
             raise typer.Exit(summary["exit_code"])
 

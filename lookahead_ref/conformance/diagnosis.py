@@ -26,7 +26,7 @@ from lookahead_ref.system import uncollected
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
 _MOST = 2 / 3
-"""What part of the failed checks causes must explain to be told all the same."""
+"""What part of the checks that fail, or are left over, causes must explain to be told."""
 
 
 @uncollected()
@@ -66,8 +66,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         if most == 1 and not found:
             if swapped := search.swapped(telling):
                 return told(swapped[:1], single=False)
-            limit = STEPS // 3
-            found = search.edited(bases, telling, single=False, plain=True, most=limit)
+            found = search.edited(bases, telling, single=False, plain=True, most=STEPS // 3)
         if found:
             break
     # What is left over is of more of them; then of any edit, alone or beside those.
@@ -81,12 +80,11 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         edits = search.edited(tried, telling, single=coarse)
         if search.whole(edits, telling, single=coarse):
             return told(edits, single=coarse)
-    # Most of what is left over, if only as exactly as float32; else it is better left.
+    # Most of what is left over, or else it is better left.
     first = (found or bases)[0]
-    for coarse in dict.fromkeys((single, True)):
-        left = [r for r in telling if not search.same(first, r, coarse)]
-        if sum(search.same(best[0], r, coarse) for r in left) > _MOST * len(left):
-            return told(best, single=coarse)
+    left = [r for r in telling if not search.same(first, r, single)]
+    if sum(search.same(best[0], r, single) for r in left) > _MOST * len(left):
+        return told(best, single=single)
     if found or edits:
         return told(found or edits, single=single)
     parts = [_told(search, None, telling, [], single=False)]

@@ -77,7 +77,7 @@ SinglePrecision, RoundsToSinglePrecision = (
 )  # fmt: skip
 """Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
 
-TRAITS, CONDITIONS = _table("traits.toml").values()
+TRAITS, CONDITIONS = (_table("traits.toml")[name] for name in ("traits", "conditions"))
 """What a case has that a bug may need, in words; and flags that name what a case contains,
 not a bug: to their clause, and what it is."""
 

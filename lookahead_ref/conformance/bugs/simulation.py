@@ -312,7 +312,7 @@ State = list[dict[str, Any]]
 _OF_TENSORS = ("own_steps", "lacking")
 COUNTS = ("cycle_step", "synchronized", "syncs", "calls", "clock", "count", *_OF_TENSORS)
 ARRAYS = ("phi", "slots", "anchor")
-_KEPT = frozenset((*COUNTS, *ARRAYS, "old_phi", "given"))
+_KEPT = frozenset((*COUNTS, *ARRAYS, "old_phi", "given", "moved"))
 
 
 class SimulatedProgram:

@@ -135,24 +135,24 @@ def _confused(
 
 
 def _replaced(
-    names: str, of: str, is_late: bool, case: Mapping[str, Any], *states: State
+    name: str, of: str, is_late: bool, case: Mapping[str, Any], *states: State
 ) -> State:
-    """Take pieces from another state, perhaps of some tensors, or of one optimizer."""
+    """Take a piece from another state, perhaps of some tensors, or of one optimizer."""
     then, now, fresh = states
     shapes = [each["shape"] for each in case["params"]]
     found = []
     others = now if is_late else fresh
     for where, each, other in zip(_kinds(case, then), then, others, strict=True):
-        piece = {n: v for n, v in other.items() if n in names.split()}
+        piece = {n: v for n, v in other.items() if n == name}
         if of in HOLDERS and not HOLDERS[of][1](*where):
             piece = {}
-        if "theta" in piece and not is_late:
-            piece["left"] = each["theta"]  # but the inner optimizer may have it
-        if of in WHICH and names in piece:
+        if name == "theta" and piece and not is_late:  # but the inner optimizer may have it
+            piece["left"] = each[name]
+        if of in WHICH and name in piece:
             count = case.get("workers", 1)
             which = chosen(of, shapes[: len(shapes) // count], [])
-            which = which * count if names == "theta" else which
-            piece = {names: mixed(which, piece[names], each[names])}
+            which = which * count if name == "theta" else which
+            piece = {name: mixed(which, piece[name], each[name])}
         found.append({**each, **piece})
     return found
 
