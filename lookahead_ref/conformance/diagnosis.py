@@ -25,8 +25,6 @@ from lookahead_ref.system import uncollected
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
-_MOST = 2 / 3
-"""What part of the checks that fail, or are left over, causes must explain to be told."""
 
 
 @uncollected()
@@ -80,10 +78,10 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         edits = search.edited(tried, telling, single=coarse)
         if search.whole(edits, telling, single=coarse):
             return told(edits, single=coarse)
-    # Most of what is left over, or else it is better left.
+    # Two thirds of what was left over, or else it is better left.
     first = (found or bases)[0]
-    left = [r for r in telling if not search.same(first, r, single)]
-    if sum(search.same(best[0], r, single) for r in left) > _MOST * len(left):
+    left = [sum(not search.same(b, r, single) for r in telling) for b in (first, best[0])]
+    if left[1] < left[0] / 3:
         return told(best, single=single)
     if found or edits:
         return told(found or edits, single=single)
