@@ -229,8 +229,8 @@ def conform(
             if not case and not profile and "own-inner" in getattr(opened[0], "offers", ()):
                 chosen += own_cases()
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
-        found = results, _diagnosed(results), known
-        summary = summarize(opened[0].name, *found, level=level)
+        diagnoses = _diagnosed(results)
+        summary = summarize(opened[0].name, results, diagnoses, known, level=level)
         if hide_expected:
             summary = hidden(summary)
         try:
