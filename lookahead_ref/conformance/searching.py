@@ -42,6 +42,7 @@ class Search:
             rest = [frozenset(each).difference(NO_GRADIENT) for each in known]
             known = [(*each, convention) for each in rest for convention in NO_GRADIENT]
         self.limited = False  # whether it ended before all was tried
+        self.nearly: list[Bugs] = []  # with an edit that explains most of a sample
         self._for_pairs = STEPS // 2  # of two bugs at once
         self._most = STEPS * (3 if all(failed) else 2) // 2  # for several conventions
         # Whether what works in float64 shows only what float32 can be.
@@ -380,16 +381,22 @@ class Search:
                 continue
             for base in bases:
                 bugs = self._on_top(base, edits, failed, found)
-                if bugs and all(self.same(bugs, each, single) for each in some[0]):
+                if not (bugs and self.same(bugs, failed[0], single)):
+                    continue
+                missed = sum(not self.same(bugs, each, single) for each in some[0])
+                if not missed:
                     if not (later or self.whole([bugs], results, single=single)):
                         later = self._under_condition(bugs, results, single)
                     bugs = self._elsewhere(bugs, results, single)
-                if bugs and all(self.same(bugs, each, single) for each in order):
-                    if self.whole([bugs], results, single=single):
-                        plainest = plainest if found else edits[0].rank
-                        found.append(bugs)
-                    elif not all(self.same(base, each, single) for each in order):
+                fits = not missed and self.whole([bugs], order, single=single)
+                if fits and self.whole([bugs], results, single=single):
+                    plainest = plainest if found else edits[0].rank
+                    found.append(bugs)
+                elif fits:
+                    if not self.whole([base], order, single=single):
                         partly.append(bugs)
+                elif 3 * missed < len(some[0]):
+                    self.nearly.append(bugs)
         self._runs.searching = False
         self.limited |= most == self._most < self._runs.steps  # fewer are tried again
         clauses = Counter(r.case.data["clause"] for r in failed)

@@ -3,7 +3,7 @@
 import contextlib
 import tomllib
 from collections.abc import Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lookahead_ref.conformance.comparing import observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.grammar import VARIANTS
-from lookahead_ref.conformance.edits.saved import APART, SAVED
+from lookahead_ref.conformance.edits.saved import APART, SAVED, SHARED
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import in_plain_words
 from lookahead_ref.conformance.searching import Search
@@ -94,7 +94,7 @@ def test_every_variant_is_of_some_function_and_unlike_all_others() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("profile", "says"), TABLES["named"])
 def test_a_mistake_without_a_name_is_told_in_its_sentence(profile: str, says: str) -> None:
-    every = (*SAVED, *APART, *(edit for place in PLACES for edit in edits_of(place)))
+    every = chain(SAVED, SHARED, APART, *map(edits_of, PLACES))
     edit = next(each for each in every if each.says.startswith(says))
     some = [case for case in cases(profile) if not UNTOLD & set(case.flags)]
     (diagnosis,) = diagnose([observed(case, edit) for case in some])

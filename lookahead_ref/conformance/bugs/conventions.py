@@ -1,41 +1,8 @@
 """Optimizers as other libraries have them, where an edit cannot say it."""
 
-from typing import Any
-
-from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.helpers import zeros
-from lookahead_ref.conformance.bugs.simulation import (
-    Outer,
-    SimulatedInner,
-    SimulatedLookahead,
-    Some,
-    picked,
-)
+from lookahead_ref.conformance.bugs.simulation import Some, picked
 from lookahead_ref.conformance.oracle import Gradients, Tensors
-
-
-class RateInVelocity(oracle.OracleInner):
-    """An optimizer with the learning rate in its velocity."""
-
-    def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
-        (v,) = slots
-        if self.decay_kind == "l2":
-            g = g + self.h["weight_decay"] * x
-        v = self.h["momentum"] * v - gamma * g
-        moved = x + v
-        if self.rule is oracle.nesterov:
-            moved = x + self.h["momentum"] * v - gamma * g
-        if self.decay_kind == "decoupled":
-            moved = moved - gamma * self.h["weight_decay"] * x
-        return moved, v
-
-
-class InnerRateInVelocity(RateInVelocity, SimulatedInner):
-    """Such an inner optimizer."""
-
-
-class OuterRateInVelocity(RateInVelocity, Outer):
-    """Such an outer optimizer."""
 
 
 class OwnClock(Some):
@@ -65,13 +32,3 @@ class SkippedSync(Some):
             # A slot that is made with the first gradient holds zeros until then.
             self.phi = picked(self.moving, self.phi, zeros(theta))
         return theta
-
-
-class SlowMomentum(SimulatedLookahead):
-    """A Lookahead that divides the pseudo-gradient by the cycle's first learning rate."""
-
-    def outer_step(self, outer: oracle.OracleInner, theta: Tensors) -> Tensors:
-        inner = self.innermost
-        gamma = oracle.at(inner.learning_rate, max(inner.clock - self.k, 0))
-        scaled = [[g / gamma for g in each] for each in self.pseudo_gradient(theta)]
-        return oracle.interpolate(self.phi, outer.step(self.phi, scaled), gamma)

@@ -47,7 +47,8 @@ Change = Callable[[Mapping[str, Any], State, State, State], State]
 """From the case, what was taken, what is there at the end and what is new."""
 
 _CODE = {**vars(oracle), **vars(helpers), "mapped": mapped, "rounded": rounded}
-_CODE |= {"single": single, "digits": lambda x, n: mapped(lambda y: float(f"{y:.{n}g}"), x)}
+_CODE |= {"COUNTS": simulation.COUNTS, "single": single}
+_CODE |= {"digits": lambda x, n: mapped(lambda y: float(f"{y:.{n}g}"), x)}
 _ARRAYS = {"": "what it saves", "theta": "the fast weights that it saves"}
 _ARRAYS["phi theta"] = "phi and the fast weights that it saves"
 _ARRAYS |= {name: f"{WORDS[f'self.{name}']} that it saves" for name in ARRAYS}
@@ -81,7 +82,7 @@ def _saved() -> Iterator[type[Edit]]:
             )
     for words, (code, *needs) in TABLES["confused"].items():
         change = eval(
-            f"lambda each, kind, j, level, rule, own, phis, of, anew: {code}", _CODE
+            f"lambda each, kind, j, level, rule, own, phis, of, anew, late: {code}", _CODE
         )
         part = _writes(partial(_confused, change))
         yield _made(words, "saved: all", SimulatedProgram, part, "save", *needs)
@@ -121,15 +122,15 @@ def _confused(
     change: Callable[..., dict[str, Any]], case: Mapping[str, Any], *states: State
 ) -> State:
     """Change each part of what is saved by others."""
-    then, _, fresh = states
+    then, now, fresh = states
     kinds, workers = list(_kinds(case, then)), case.get("workers", 1)
     of = dict(zip(kinds, then, strict=True))
     weights = oracle.parted(then[-1]["theta"], workers)
     phis = oracle.joined([of["Lookahead", j]["phi"] for j in range(workers)])
     found = []
-    for (kind, j), each, anew in zip(kinds, then, fresh, strict=True):
+    for (kind, j), each, anew, late in zip(kinds, then, fresh, now, strict=True):
         level, rule = of["Lookahead", j % workers], of["inner", j % workers]
-        new = change(each, kind, j, level, rule, weights[j % workers], phis, of, anew)
+        new = change(each, kind, j, level, rule, weights[j % workers], phis, of, anew, late)
         found.append({**each, **{n: v for n, v in new.items() if n in each}})
     return found
 
@@ -170,21 +171,35 @@ def _short(name: str, size: int) -> type[Any]:
     return type("Short", (SimulatedLookahead,), {name: property(get, put)})
 
 
-def _shared(name: str) -> type[Any]:
-    def get(self: Any) -> Any:
-        return getattr(self.innermost, name)
+def _common(name: str, *, always: bool) -> type[Any]:
+    """Keep something once for all Lookaheads, also after loading or until then."""
 
     def put(self: Any, value: Any) -> None:
-        setattr(self.innermost, name, value)
+        case, first = self.innermost.case, next(iter(members), self)
+        full = len(members) == len(case["lookahead"]) * case.get("workers", 1)
+        if self not in members and (full or first.innermost.case is not case):
+            members.clear()  # of another program
+        members[self] = None
+        for each in members if always or self.made_anew else (self,):
+            vars(each)[name] = value
 
-    return type("Shares", (SimulatedLookahead,), {name: property(get, put)})
+    members: dict[Any, None] = {}
+    own = {name: property(lambda self: vars(self)[name], put), "made_anew": True}
+    return type("Common", (SimulatedLookahead,), own)
 
 
+_MANY = ("nested", "workers")
 SHARED = tuple(
     _made(
-        f"keeps {words} once for all Lookaheads, instead of for each",
-        *("shared", SimulatedLookahead, _shared(name), "nested"),
+        f"keeps {words} once for all Lookaheads{which}",
+        *("shared", SimulatedLookahead, _common(name, always=always)),
         clause=clause,
+        either=either,
+    )
+    for which, always, either in (
+        (", instead of for each", True, _MANY[:1]),
+        (", those of all workers too", True, _MANY),
+        (", those of all workers too, until a state is loaded", False, _MANY),
     )
     for name, (words, clause) in TABLES["shared"].items()
 )
@@ -234,11 +249,24 @@ APART = tuple(
 )
 
 
+class _Left(SimulatedProgram):
+    """A model whose weights stay as they were loaded: its optimizer has others."""
+
+    def loaded(self, outermost: Any, theta: oracle.Tensors) -> oracle.Tensors:
+        self.left: oracle.Tensors = [*vars(self).get("left", ()), *theta]
+        return SimulatedProgram.loaded(self, outermost, theta)
+
+    def fast(self, outermost: Any, theta: oracle.Tensors) -> oracle.Tensors:
+        return vars(self).get("left") or SimulatedProgram.fast(self, outermost, theta)
+
+
 class _KeepsNarrow(SimulatedProgram):
     def __init__(self, case: Any, _: Any, *parts: Any) -> None:
         super().__init__(case, CAST, *parts)
 
 
+_STAY = "lets the optimizer go on with its own arrays after loading, not the model's"
+APART += (_made(_STAY, "shown", SimulatedProgram, _Left, "save", clause="LA-24"),)
 NARROW = (
     _made(
         "keeps hyperparameters in float32 though it works in float64",
