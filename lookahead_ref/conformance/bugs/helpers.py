@@ -14,12 +14,14 @@ def zeros(tensors: Tensors) -> Tensors:
     return [[0.0] * len(each) for each in tensors]
 
 
-def bytes_cleared(tensors: Tensors) -> Tensors:
-    """Clear one byte for each number."""
-    flat = np.array([x for xs in tensors for x in xs], "<f8")
-    flat.view(np.uint8)[: flat.size] = 0
-    numbers = iter(flat.tolist())
-    return [[next(numbers) for _ in xs] for xs in tensors]
+def bytes_copied(these: Tensors, others: Tensors, of_each: int = 1) -> Tensors:
+    """Copy so many bytes for each number, of all numbers in a row, onto others."""
+    one, other = (
+        np.array([x for xs in some for x in xs], "<f8") for some in (these, others)
+    )
+    other.view(np.uint8)[: of_each * one.size] = one.view(np.uint8)[: of_each * one.size]
+    numbers = iter(other.tolist())
+    return [[next(numbers) for _ in xs] for xs in these]
 
 
 def in_columns(case: Mapping[str, Any], tensors: Tensors, axis: int = -1) -> Tensors:
