@@ -68,7 +68,8 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         if found:
             break
     # What is left over is of more of them; then of any edit, alone or beside those.
-    best = search.together([*(found or bases), *search.nearly], telling, single=single)
+    nearly = search.nearly
+    best = search.together(found or bases, telling, single=single, nearly=nearly)
     if search.whole(best, telling, single=single):
         return told(best, single=single)
     # Where all of float64 fails, it may be computed in float32 besides.

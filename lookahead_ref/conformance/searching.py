@@ -72,7 +72,12 @@ class Search:
         return [x for x in sets if sum(self.reached(x, r, False) for r in some) > least]
 
     def together(
-        self, bases: Sequence[Bugs], results: Sequence[Result], *, single: bool
+        self,
+        bases: Sequence[Bugs],
+        results: Sequence[Result],
+        *,
+        single: bool,
+        nearly: Sequence[Bugs] = (),
     ) -> list[Bugs]:
         """Add one cause after the other; with names, and then edits if that is too few."""
         stages = [(False, results), (True, results)]
@@ -81,7 +86,7 @@ class Search:
         if len(self.supposed) > 1 and any(r.status == "failed" for r in some):
             stages[:1] = [(False, some), (True, some)]
         for edits, part in stages:
-            found = self._added(bases, part, single, edits)
+            found = self._added([*bases, *(nearly if edits else ())], part, single, edits)
             kept = self.conventions & self._most_of(self.settled(found[0]), results, single)
             found = [bugs - self.conventions | kept for bugs in found]
             if self.whole(found, results, single=single):
@@ -395,7 +400,9 @@ class Search:
                 elif fits:
                     if not self.whole([base], order, single=single):
                         partly.append(bugs)
-                elif 3 * missed < len(some[0]):
+                elif 3 * missed < len(some[0]) and self.whole(
+                    [bugs], some[1], single=single
+                ):
                     self.nearly.append(bugs)
         self._runs.searching = False
         self.limited |= most == self._most < self._runs.steps  # fewer are tried again

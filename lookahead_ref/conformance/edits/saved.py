@@ -193,13 +193,14 @@ SHARED = tuple(
     _made(
         f"keeps {words} once for all Lookaheads{which}",
         *("shared", SimulatedLookahead, _common(name, always=always)),
+        *needs,
         clause=clause,
         either=either,
     )
-    for which, always, either in (
-        (", instead of for each", True, _MANY[:1]),
-        (", those of all workers too", True, _MANY),
-        (", those of all workers too, until a state is loaded", False, _MANY),
+    for which, always, needs, either in (
+        (", instead of for each", True, ("nested",), ()),
+        (", those of all workers too", True, (), _MANY),
+        (", those of all workers too, until a state is loaded", False, (), _MANY),
     )
     for name, (words, clause) in TABLES["shared"].items()
 )
@@ -265,7 +266,7 @@ class _KeepsNarrow(SimulatedProgram):
         super().__init__(case, CAST, *parts)
 
 
-_STAY = "lets the optimizer go on with its own arrays after loading, not the model's"
+_STAY = "leaves the model's weights as they were loaded: the optimizer has others"
 APART += (_made(_STAY, "shown", SimulatedProgram, _Left, "save", clause="LA-24"),)
 NARROW = (
     _made(
