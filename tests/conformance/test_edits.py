@@ -95,7 +95,8 @@ def test_a_mistake_without_a_name_is_told_in_its_sentence(profile: str, says: st
     every = chain(SAVED, SHARED, APART, *map(edits_of, PLACES))
     edit = next(each for each in every if each.says.startswith(says))
     some = [case for case in cases(profile) if not UNTOLD & set(case.flags)]
-    ((cause,), *_) = diagnose([observed(case, edit) for case in some])[0].explanations
+    found = [observed(case, edit) for case in some]
+    (((cause,), *_),) = (each.explanations for each in diagnose(found))
     assert cause.says.startswith(says)
 
 
@@ -110,7 +111,7 @@ def test_another_rule_is_named_and_not_called_a_rounding(says: str) -> None:
     edit = next(e for e in adam if e.says.startswith(says) and e.says.endswith(of[1]))
     both = product(chosen(of[0]), ("float32", "float64"))
     found = [observed(case, edit, dtype=dtype) for case, dtype in both]
-    ((cause,), *_) = diagnose(found)[0].explanations
+    (((cause,), *_),) = (each.explanations for each in diagnose(found))
     assert cause.says.startswith(says)
 
 
@@ -165,8 +166,8 @@ def test_two_changes_of_one_function_are_told_together() -> None:
 def test_a_cause_may_show_without_workers_alone() -> None:
     clips = "        gradients = {n: g.clip(-1, 1) for n, g in gradients.items()}\n"
     make = changed([(STEP, f"{clips}{STEP}")])
-    some = chosen("inner:heavy-ball", "workers", every=3)
-    ((cause,), *_) = diagnose(results(make, some, "float64"))[0].explanations
+    found = results(make, chosen("inner:heavy-ball", "workers", every=3), "float64")
+    (((cause,), *_),) = (each.explanations for each in diagnose(found))
     assert cause.says.startswith("clips each gradient's elements to between -1 and 1")
     assert cause.says.endswith("where there are no workers")
 
@@ -197,8 +198,9 @@ def test_a_convention_is_told_with_the_cause_that_is_about_it() -> None:
     says = "uses the first parameter's count instead of the parameter's count"
     counts = edit_that(f"{says}, in the optimizer's step")
     some = [case for case in cases() if "no-gradient" in case.flags]
-    ((*both,),) = diagnose([observed(each, skips, counts) for each in some])[0].explanations
-    assert [each.says for each in both] == [skips.says, counts.says]
+    found = [observed(case, skips, counts) for case in some]
+    (((convention, cause),),) = (each.explanations for each in diagnose(found))
+    assert (convention, cause.says) == (skips, counts.says)
 
 
 def test_a_bug_and_an_edit_that_undo_one_another_are_both_taken_out() -> None:
@@ -218,7 +220,8 @@ def test_a_schedule_is_read_wrongly_where_no_gradient_is_zero_too() -> None:
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     found = [observed(each, wraps) for each in (*chosen("schedule", every=3), *lacking)]
     (diagnosis,) = diagnose(found)
-    assert (diagnosis.explanations[0][0].says, diagnosis.exceptions) == (wraps.says, ())
+    ((cause,), *_) = diagnosis.explanations
+    assert (cause.says, diagnosis.exceptions) == (wraps.says, ())
 
 
 @pytest.mark.slow
@@ -241,4 +244,5 @@ def test_an_edit_that_explains_all_but_a_case_is_told_with_it() -> None:
     *some, last = chosen("evaluation")
     found = [*(observed(case, edit_that(says)) for case in some), observed(last, other)]
     (diagnosis,) = diagnose(found)
-    assert (diagnosis.explanations[0][0].says, diagnosis.exceptions) == (says, (last.id,))
+    ((cause,),) = diagnosis.explanations
+    assert (cause.says, diagnosis.exceptions) == (says, (last.id,))

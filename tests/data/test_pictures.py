@@ -147,8 +147,7 @@ def test_without_training_files_the_test_files_are_split(tmp_path: Path) -> None
     assert data.test is None
     for seed in (0, 1):
         other = load_mnist(tmp_path, split_seed=seed)
-        same = np.array_equal(other.train.rows, data.train.rows)
-        assert same == (seed == 0)
+        assert np.array_equal(other.train.rows, data.train.rows) == (seed == 0)
 
 
 def test_file_names_with_a_dot_are_also_found(tmp_path: Path) -> None:
@@ -358,5 +357,4 @@ def test_training_batches_of_cifar_are_cropped_from_a_black_border(tmp_path: Pat
     out = data.augment(inputs, np.random.default_rng(0))
     assert (out == 7).any()
     assert ((out == 7) | (out == black)).all()
-    corner = out[:, :, 0, 0]
-    assert (corner == black[:, 0, 0]).all(axis=1).any()
+    assert (out[:, :, 0, 0] == black[:, 0, 0]).all(axis=1).any()

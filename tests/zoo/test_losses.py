@@ -70,5 +70,4 @@ def test_top_accuracy_counts_labels_among_the_highest_scores() -> None:
 
 
 def test_a_score_that_is_not_a_number_is_no_right_answer() -> None:
-    scores = np.full((2, 9), np.nan)
-    assert top_accuracy(scores, np.array([0, 8]), 5) == 0
+    assert top_accuracy(np.full((2, 9), np.nan), np.array([0, 8]), 5) == 0
