@@ -23,17 +23,9 @@ def _minimum(a: Any, b: Any, out: Any) -> None:
     out[...] = np.where((a < b) | (a != a), a, b)
 
 
-_FUNCTIONS: dict[str, Any] = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "sign": np.sign,
-    "maximum": _maximum,
-    "minimum": _minimum,
-}
+_SAME = ("add", "subtract", "multiply", "divide", "sqrt", "abs", "sign")
+_FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in _SAME}
+_FUNCTIONS |= {"maximum": _maximum, "minimum": _minimum}
 
 # Bytes for the blocks of all arrays of a program: the second-level cache of common
 # processors and a little of the third. With smaller blocks calls dominate.

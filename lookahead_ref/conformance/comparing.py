@@ -173,15 +173,6 @@ def agreeing(observed: Values, simulated: Values, slack: Float64Array, dtype: st
     return 1.0 if all(map(np.all, each)) else float(np.mean([*map(np.mean, each)]))
 
 
-def matching(
-    observed: Values, simulated: Values, slack: Float64Array, dtype: str
-) -> NDArray[np.bool_]:
-    """Return, element by element, whether it is always as observed."""
-    each = by_name_matching(observed, simulated, slack, dtype)
-    always: NDArray[np.bool_] = np.all([found.all(axis=0) for _, found in each], axis=0)
-    return always
-
-
 def by_name_matching(
     observed: Values, simulated: Values, slack: Float64Array, dtype: str
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -208,11 +199,11 @@ def relation(before: Float64Array, should: Float64Array, got: Float64Array) -> s
             "are {:.4g} times as large": got / should,
             "are {:+.4g} off": got - should,
         }
-    for words, every in some.items():
-        each = every[moving]
-        middle = float(np.median(each)) if len(each) > 1 else np.nan
-        if np.isfinite(middle) and np.all(np.abs(each - middle) <= 1e-3 * abs(middle)):
-            return words.format(middle)
+        for words, every in some.items():
+            each = every[moving]
+            middle = float(np.median(each)) if len(each) > 1 else np.nan
+            if np.max(np.abs(each - middle), initial=0.0) <= 1e-3 * abs(middle) < np.inf:
+                return words.format(middle)
     return ""
 
 

@@ -18,8 +18,9 @@ from lookahead_ref.conformance.bugs import (
     SinglePrecision,
 )
 from lookahead_ref.conformance.comparing import Bugs, in_order, rank
-from lookahead_ref.conformance.findings import Diagnosis, Left, general
+from lookahead_ref.conformance.findings import Diagnosis, general
 from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.locating import departures
 from lookahead_ref.conformance.searching import AT_ONCE, STEPS, Search, fails
 from lookahead_ref.system import uncollected
 
@@ -30,23 +31,20 @@ _UNTELLING = {"overflow", "subnormal"}
 @uncollected()
 @np.errstate(all="ignore")
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
-    """Explain the checks that failed: all of them or, failing that, by profile."""
+    """Explain the checks that failed: all of them or, failing that, those of profiles."""
     telling = [r for r in results if r.seen and not _UNTELLING.intersection(r.case.flags)]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "failed", r.case.size, r.dtype))
     if not fails(telling):
         return []
-    profiles: dict[str, list[Result]] = {r.case.profile: [] for r in results}
-    for result in telling:
-        profiles[result.case.profile].append(result)
-    failing = {name: part for name, part in profiles.items() if fails(part)}
     search = Search(results, telling)
     # One in which few causes show goes before it.
     simplest, *_ = search.kinds(r for r in telling if r.status == "failed")
+    failing = dict.fromkeys(r.case.profile for r in telling if r.status == "failed")
     telling.sort(key=lambda r: r is not simplest)
 
     def told(found: Sequence[Bugs], *, single: bool) -> list[Diagnosis]:
-        return [_told(search, None, telling, found, single=single)]
+        return [_told(search, telling, found, single=single)]
 
     # One bug; then a plain edit, as two bugs are less likely; then two bugs.
     bases = search.supposed
@@ -86,25 +84,16 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         return told(best, single=single)
     if found or edits:
         return told(found or edits, single=single)
-    parts = [_told(search, None, telling, [], single=False)]
-    for name, part in failing.items() if len(failing) > 1 else ():
-        if search.whole(best[:1], part, single=single):
-            alone = [search.needed(best[0], part, single=single)]
-            parts.append(_told(search, name, part, alone, single=single))
-        else:
-            alone, coarse = search.few(part, AT_ONCE)
-            alone = alone or search.edited(search.supposed, part, single=False)
-            parts.append(_told(search, name, part, alone, single=coarse))
-    return parts
+    # What explains all of a profile is told, though nothing explains the others.
+    profiles = [[r for r in telling if r.case.profile == name] for name in failing]
+    parts = (part for part in profiles if search.whole(best[:1], part, single=single))
+    explained = [result for part in parts for result in part]
+    needed = [search.needed(best[0], explained, single=single)] if explained else []
+    return told(needed, single=single)
 
 
 def _told(
-    search: Search,
-    scope: str | None,
-    results: Sequence[Result],
-    found: Sequence[Bugs],
-    *,
-    single: bool,
+    search: Search, results: Sequence[Result], found: Sequence[Bugs], *, single: bool
 ) -> Diagnosis:
     """Say what was found, the likelier first."""
 
@@ -116,7 +105,7 @@ def _told(
     found = search.whole(found, results, single=single) or found
     found = [s for s in found if not any(_is_special(s, other) for other in found)]
     allowed = search.conventions
-    if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
+    if all(bugs.difference(CONVENTIONS) for bugs in found):
         # One that is followed throughout is allowed, even if no passed case shows it.
         allowed = frozenset(CONVENTIONS)
     ranked = dict.fromkeys(tuple(in_order(_causes(bugs, allowed))) for bugs in found)
@@ -141,13 +130,12 @@ def _told(
         unobserved = ("no-gradient",)
         options.pop("no_gradient", None)
     return Diagnosis(
-        scope,
         tuple(" or ".join(sorted(each)) for each in options.values()),
         tuple(each for each in explanations if each),
         tuple(sorted(rest)),
         unobserved,
         search.limited and bool(not found or over or more == (RoundsToSinglePrecision,)),
-        next((Left(r, *at) for r in over if (at := search.differing(first, r))), None),
+        departures(results, first) if over else (),
     )
 
 

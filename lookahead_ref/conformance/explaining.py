@@ -1,7 +1,6 @@
 """Whether a set of bugs and edits explains a check: simulations beside what is observed."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import prod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,18 +15,14 @@ from lookahead_ref.conformance.comparing import (
     DiffersError,
     Values,
     agreeing,
-    by_name_matching,
     is_narrow,
-    matching,
-    relation,
     rows_of,
     seen_values,
     simulated_values,
     slack_of,
     watching,
 )
-from lookahead_ref.conformance.edits.parts import CHOICES, chosen
-from lookahead_ref.conformance.judging import Mismatch, Result
+from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.oracle import Arithmetic, Double
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
@@ -169,39 +164,6 @@ class Simulations:
         )
         return str([{n: x.tobytes() for n, (_, x) in (run or {}).items()} for run in runs])
 
-    def parts(
-        self, base: Bugs, edit: type[Edit], failed: Sequence[Result]
-    ) -> Iterator[str]:
-        """Yield which tensors or elements it may be of, from those that are as observed."""
-        # No element depends on others there.
-        some = [r for r in failed if r.case.data["problem"]["kind"] != "quadratic"]
-        some = [r for r in some if sum(map(prod, r.case.shapes)) > 1]
-        if not some:
-            return
-        result, case = some[0], some[0].case
-        observed, slack = self.observed(result), self.slack(case, result.dtype)
-        data, shapes = case.data, [*map(list, case.shapes)]
-        count = data.get("workers", 1)
-        fits = []
-        for bugs in (base | {edit}, base):
-            try:
-                simulated = self._simulated(case, bugs)
-            except DiffersError as error:  # it cannot run, or not beside the others
-                if isinstance(error, BrokenError):
-                    self._blame(bugs)
-                return
-            if simulated is None:
-                return
-            fits.append(matching(observed, simulated, slack, result.dtype))
-        for words, (need, _) in CHOICES.items():
-            which = chosen(words, shapes[: len(shapes) // count], []) * count
-            flat = np.concatenate(
-                [np.broadcast_to(w, prod(s)) for w, s in zip(which, shapes, strict=True)]
-            )
-            fit = need == "no-gradient" or np.all(np.where(flat, *fits))
-            if fit and (not need or has(need, data)):
-                yield words
-
     def fitted(self, base: Bugs, edit: type[Edit], failed: Sequence[Result]) -> Bugs:
         """Find an edit's constant from one check; return nothing if it has none."""
         exact = [each for each in failed if each.dtype == "float64"]
@@ -230,35 +192,6 @@ class Simulations:
         if not abs(constant) < 1e9 or abs(at_b) > 1e-5 * abs(first.got):
             return frozenset()
         return base | {fitted(constant)}
-
-    def differing(self, bugs: Bugs, result: Result) -> tuple[Mismatch, str] | None:
-        """Find where a check first is not as bugs would have it, and how far it is off."""
-        case, swapped = result.case, _WRITES in bugs
-        observed = self.observed(result, swapped=swapped)
-        try:
-            simulated = self._simulated(case, self.within(bugs, case)) or {}
-        except DiffersError:
-            return None
-        slack = self.slack(case, result.dtype)
-        firsts = sorted(
-            (int(observed[name][0][row]), name, int(row), int(element))
-            for name, same in by_name_matching(observed, simulated, slack, result.dtype)
-            for row, element in np.argwhere(~same)[:1]
-        )
-        found = []
-        for step, name, row, element in firsts:
-            (steps, values), shown = simulated[name], observed[name][1]
-            should, got = values[np.searchsorted(steps, step)], shown[row]
-            before = shown[row - 1] if row else np.zeros_like(got)
-            if not row and "weights" in name:
-                before = np.concatenate([x.ravel() for x in case.params("float64")])
-            at = Mismatch(
-                name, step, element, float(should[element]), float(got[element]), np.inf
-            )
-            found.append((at, relation(before, should, got)))
-        # At the first step, rather what differs in one way.
-        found = [each for each in found if each[0].step == found[0][0].step]
-        return next((each for each in found if each[1]), found[0] if found else None)
 
     def narrow_arrays(self, results: Iterable[Result]) -> list[str]:
         """Name what holds only numbers of float32 wherever float64 fails."""

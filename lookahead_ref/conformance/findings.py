@@ -3,33 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, Bug, by_name
-from lookahead_ref.conformance.judging import Mismatch, Result
+from lookahead_ref.conformance.judging import Result
 
 REFERENCE = "reference"
-
-
-class Left(NamedTuple):
-    """Where a check that is not explained first is not as the causes would have it."""
-
-    result: Result
-    first: Mismatch  # expected is what the causes alone would do
-    all_of_it: str  # what all elements do then, if that is one thing
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What explains the checks that a program fails."""
 
-    scope: str | None  # the profile that it is for; None for all that was observed
     conventions: tuple[str, ...]  # that the cases show the program to follow
     explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
     exceptions: tuple[str, ...] = ()  # the ids of cases left over
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
     limited: bool = False  # whether the search ended before all was tried
-    left: Left | None = None  # of the first case left over, or of the first that fails
+    departures: tuple[str, ...] = ()  # steps that are wrong in themselves, of what is left
 
 
 @dataclass(frozen=True)

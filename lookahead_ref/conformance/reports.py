@@ -107,11 +107,12 @@ def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
 def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
     """Yield the lines that explain the failures, each with its indentation, from 0."""
     seen: set[str] = set()
-    for scopes, each in _by_finding(summary):
-        about = f"What was seen in {scopes}" if scopes else "Everything seen"
+    for each in summary["diagnosis"]:
+        about = "Everything seen"
         if not each["explanations"]:
             limit = f" {LIMIT}" * each["limited"]
             yield 0, f"{about}: no known bugs explain it, alone or together.{limit}"
+            yield from ((1, line) for line in _departures(each))
             continue
         if each["exceptions"]:
             left = several(len(each["exceptions"]), "case")
@@ -129,6 +130,7 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
                     seen.add(cause["name"])
                     yield 2, f"consequence: {cause['breaks']}"
                     yield 2, f"to fix it: {cause['fix']}"
+        yield from ((0, line) for line in _departures(each))
         if each["conventions"]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
         if each["unobserved"]:
@@ -137,15 +139,11 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
             yield 0, LIMIT
 
 
-def _by_finding(summary: RunSummary) -> list[tuple[str, Mapping[str, Any]]]:
-    """Group profiles with the same finding; for all profiles, the names are empty."""
-
-    def finding(each: Mapping[str, Any]) -> str:
-        left = each["explanations"] and each["left"]
-        return str({**each, "scope": each["scope"] is None, "left": left})
-
-    found = parted(summary["diagnosis"], finding)
-    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in found]
+def _departures(each: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which steps are wrong in themselves, of what is not explained."""
+    causes = ", and with these causes," * bool(each["explanations"])
+    start = f"Computing each step from what was shown before it{causes} finds"
+    yield from (f"{start} {departure}." for departure in each["departures"])
 
 
 def lists(summary: RunSummary) -> list[tuple[str, list[str]]]:
@@ -196,7 +194,7 @@ def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]
 def _cause(summary: RunSummary, failure: Mapping[str, Any]) -> str:
     """Name the cause of a failure or, if no bug explains it, where it appears."""
     for each in summary["diagnosis"]:
-        if each["explanations"] and each["scope"] in (None, failure["profile"]):
+        if each["explanations"]:
             names = [cause["name"] for cause in each["explanations"][0]]
             # Not every bug has a flag.
             shown = [name for name in names if name in failure["flags"]]
@@ -303,32 +301,21 @@ def _given(case: Case, failure: Mapping[str, Any]) -> str:
 
 
 def _causes(summary: RunSummary) -> Iterator[str]:
-    found = [(names, each) for names, each in _by_finding(summary) if each["explanations"]]
+    found = [each for each in summary["diagnosis"] if each["explanations"]]
+    causes = [cause for each in found for e in each["explanations"] for cause in e]
     if not found:
         yield (
             "No known mistake explains this, nor do several together. Compute that case "
             "step by step, on paper, and compare."
         )
-        first, *_ = summary["diagnosis"] or [{"limited": False, "left": None}]
-        if first["limited"]:
-            yield LIMIT
-        if (left := first["left"]) and left["all_of_it"]:
-            where = f"After step {left['step']} of {left['case']} ({left['dtype']})"
-            yield f"{where} all its {left['where']} {left['all_of_it']}."
-    elif all(scopes for scopes, _ in found):
-        yield "No known mistake explains everything. By profile:"
-    elif any(
-        "diff" in cause for _, each in found for e in each["explanations"] for cause in e
-    ):
+    elif any("diff" in cause for cause in causes):
         yield "No known mistake explains everything. This change to the reference does:"
     seen: set[str] = set()
-    for scopes, each in found:
-        about = f"In {scopes}, it" if scopes else "Your program"
+    for each in summary["diagnosis"]:
         for place, explanation in enumerate(each["explanations"]):
-            start = f"{about} behaves exactly like one that "
-            if place:
-                start = "Equally, it could be one that "
-            yield start + ", and ".join(cause["says"] for cause in explanation) + "."
+            start = "Equally, it could be" if place else "Your program behaves exactly like"
+            says = ", and ".join(cause["says"] for cause in explanation)
+            yield f"{start} one that {says}."
             for cause in explanation:
                 if cause["name"] in seen:
                     continue
@@ -338,26 +325,15 @@ def _causes(summary: RunSummary) -> Iterator[str]:
                     seen.add(cause["name"])
                     breaks, fix = cause["breaks"], cause["fix"]
                     yield f"What that breaks: {breaks}. What to do: {fix}."
-            if each["exceptions"] and not place:
-                count = several(len(each["exceptions"]), "case")
-                such = f"such as {each['exceptions'][0]}."
-                such = _first_left(each["left"]) if each["left"] else such
-                yield f"That leaves {count} unexplained, {such}"
             for clause in dict.fromkeys(cause["clause"] for cause in explanation):
                 it = next(each for each in CLAUSES if each.id == clause)
                 yield f"See clause {it.id} of the specification: {it.title} ({it.kind})."
+        if each["exceptions"]:
+            count = several(len(each["exceptions"]), "case")
+            yield f"That leaves {count} unexplained, such as {each['exceptions'][0]}."
+        yield from _departures(each)
         if each["limited"]:
             yield LIMIT
-
-
-def _first_left(left: Mapping[str, Any]) -> str:
-    """Say where a check that is left over differs from what the causes would do."""
-    all_of_it = left["all_of_it"] and f"; all of them {left['all_of_it']}"
-    return (
-        f"such as {left['case']} ({left['dtype']}): after step {left['step']} its "
-        f"{left['where']} are {left['got']:.9g} at {_indexed(left)}, where these causes "
-        f"alone would give {left['expected']:.9g}{all_of_it}."
-    )
 
 
 # Markdown, for a page of continuous integration.

@@ -13,6 +13,7 @@ from lookahead_ref.conformance.edits.parts import When, conditions, only
 from lookahead_ref.conformance.explaining import NEEDS, SWAPPED, Simulations
 from lookahead_ref.conformance.findings import REFERENCE
 from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.locating import choices, steps_of
 
 # Sets of so many bugs are tried, within limits. Then up to so many causes are added, one by
 # one, from so many checks that fail, with edits fewer, on top of some of the best.
@@ -31,7 +32,7 @@ class Search:
     def __init__(self, all_results: Iterable[Result], results: Sequence[Result]) -> None:
         self._runs = Simulations()
         self.same, self.reached = self._runs.same, self._runs.reached
-        self.narrow_arrays, self.differing = self._runs.narrow_arrays, self._runs.differing
+        self.narrow_arrays = self._runs.narrow_arrays
         known = _conventions(results)
         self.asked = any("no-gradient" in each.case.flags for each in all_results)
         # Cases without gradients have no reference, so that a program which passes none of
@@ -355,6 +356,7 @@ class Search:
         passed = _without(simple, failed)
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
+        steps = [step for each in some[0] for step in steps_of(each, bases[0])]
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found, later, partly, plainest = list[Bugs](), list[Bugs](), list[Bugs](), 0
         self._runs.searching = True
@@ -371,7 +373,7 @@ class Search:
                 conventions,
                 narrow=narrow,
                 loaded=loaded,
-                fitting=lambda edit: self._runs.parts(bases[0], edit, failed),
+                choices=[*choices(steps, {name for each in steps for name in each.wrong})],
                 worth=lambda edit, when: any(
                     self._is_worth(base, edit, when, failed[0], single) for base in bases
                 ),

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref
-from lookahead_ref.conformance.bugs import TRAITS, by_name
-from lookahead_ref.conformance.bugs.simulation import has
+from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.findings import Diagnosis, followed
 from lookahead_ref.conformance.judging import Mismatch, Result, judge
 from lookahead_ref.conformance.known_failures import Expectation, covers, stale
@@ -77,16 +76,15 @@ def summarize(
         "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
-        "hints": [*_hints(results, level), *_common(results, diagnoses)],
+        "hints": [*_hints(results, level)],
         "diagnosis": [
             {
-                "scope": each.scope,
                 "conventions": list(each.conventions),
                 "explanations": [[bug.as_dict() for bug in e] for e in each.explanations],
                 "exceptions": list(each.exceptions),
                 "unobserved": list(each.unobserved),
                 "limited": each.limited,
-                "left": each.left and _left(*each.left),
+                "departures": list(each.departures),
             }
             for each in diagnoses
         ],
@@ -117,36 +115,6 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     for right, other in product(judged.keys() - wrong, wrong):
         if passed[other] < judged[other] / 2:
             yield f"If it computes only in {right}, --dtype {right} leaves out {other}."
-
-
-def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
-    """If no bug explains everything, say what all failing checks have in common."""
-    if not diagnoses or diagnoses[0].explanations:
-        return
-    judged = [each for each in results if each.verdict is not None]
-    failed = [each for each in judged if each.status == "failed"]
-
-    def having(traits: Sequence[str], some: Sequence[Result]) -> list[Result]:
-        return [r for r in some if all(has(trait, r.case.data) for trait in traits)]
-
-    traits = [each for each in TRAITS if len(having([each], failed)) == len(failed)]
-    for each in reversed(traits):  # leave out what the others imply
-        rest = [trait for trait in traits if trait != each]
-        if len(having(rest, judged)) == len(having(traits, judged)):
-            traits = rest
-    if traits:
-        words = " and ".join(TRAITS[each] for each in traits)
-        count = f"{len(failed)} of {len(having(traits, judged))}"
-        yield f"Only checks with {words} fail: {count} of them."
-    firsts = [
-        (r.verdict.mismatches[0], r.case.data["lookahead"]) for r in failed if r.verdict
-    ]
-    if all("after loading" in first.where for first, _ in firsts):
-        yield "Every failure begins after a state was loaded."
-    if all(
-        any(not first.step % level["k"] for level in levels) for first, levels in firsts
-    ):
-        yield "Every failure begins at a step that synchronizes."
 
 
 def _reasons(results: Sequence[Result], status: str) -> list[dict[str, Any]]:
@@ -188,11 +156,6 @@ def _failure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "known": known,
         "quantities": [_quantity(case, each) for each in mismatches],
     }
-
-
-def _left(result: Result, first: Mismatch, all_of_it: str) -> dict[str, Any]:
-    own = {"case": result.case.id, "dtype": result.dtype, "all_of_it": all_of_it}
-    return own | _quantity(result.case, first)
 
 
 def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:

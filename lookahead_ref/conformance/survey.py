@@ -22,7 +22,6 @@ from lookahead_ref.conformance.bugs import (
     SinglePrecision,
 )
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.findings import Diagnosis
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.reports import failure_line, parted
@@ -170,11 +169,15 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     lines = {(d["case"], d["dtype"]): failure_line(d) for d in summary["failures"]}
     failed = [result for result in results if result.status == "failed"]
     errors = [result for result in results if result.status == "error"]
-    told, explained = _causes(diagnoses)
+    told = [explanation for each in diagnoses for explanation in each.explanations]
     # A convention is no fault, even if no passing case shows it.
     wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
     causes = [each for each in dict.fromkeys(wrong) if each]
     untold = CONDITIONS.keys() - {"no-gradient"}
+    exceptions = [case for each in diagnoses for case in each.exceptions]
+    # What a bug does in nested cases depends on the program's structure.
+    plain = {result.case.id for result in failed if result.case.profile != "nesting"}
+    left = plain.intersection(exceptions)
 
     def smallest(some: Iterable[Result]) -> dict[str, str]:
         result = min(some, key=lambda each: (each.case.size, each.case.steps))
@@ -203,37 +206,19 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
             ]
             for each in causes
         ],
-        "explained": explained,
-        "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
+        "explained": bool(not diagnoses or (told and 3 * len(left) <= len(plain))),
+        "exceptions": exceptions,
         "beyond": [{"condition": name, **g} for name, g in grouped(condition, failed)],
         "errors": [g for _, g in sorted(grouped(lambda r: r.reason, errors))],
     }
     return {"verdict": verdict(found), **found}
 
 
-def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]], bool]:
-    """Return the explanations, and whether they explain every failure."""
-    if not diagnoses or diagnoses[0].explanations:
-        return [each for one in diagnoses[:1] for each in one.explanations], True
-    parts = diagnoses[1:]
-    told = [part.explanations[0] for part in parts if part.explanations]
-    # What a bug does in nested cases depends on the program's structure.
-    all_told = all(part.explanations or part.scope == "nesting" for part in parts)
-    found = dict.fromkeys(bug for each in told for bug in each)
-    coarse = all(any(map(_rounds, each)) for each in told)
-    some = tuple(bug for bug in found if coarse or not _rounds(bug))
-    return [some] if some else [], bool(parts) and all_told
-
-
-def _rounds(bug: type[Bug]) -> bool:
-    return bug.name == SinglePrecision.name  # all of it, or something on the way
-
-
 def _showing(
     bug: type[Bug], together: Sequence[type[Bug]], failed: Sequence[Result]
 ) -> Sequence[Result]:
     """Return the failures that show a bug."""
-    if not _rounds(bug):
+    if bug.name != SinglePrecision.name:  # all of it, or something on the way
         flagged = [r for r in failed if bug.name in r.case.flags]
         return flagged or [r for r in failed if bug.applies(r.case.data)] or failed
     others = {other.name for other in together}

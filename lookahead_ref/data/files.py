@@ -21,8 +21,7 @@ from lookahead_ref.system import unreadable
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
-MOST_BYTES = 2**40  # of a mapped file
-CHUNK = 2**20
+MOST_BYTES = 2**40  # of a file that is mapped
 
 
 @dataclass(eq=False, repr=False)
@@ -90,13 +89,10 @@ def check_labels(
         raise DataFileError(path, problem, first_offset + stride * int(wrong[0]))
 
 
-def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
-    """Read an IDX file, plain or packed by gzip.
+def read_idx(path: str | Path, *, limit: int = 2**30) -> NDArray[Any]:
+    """Read an IDX file of at most `limit` bytes, plain or packed by gzip.
 
-    The array is read-only and has the file's dimensions, type and byte order. A plain file
-    is mapped into memory, so that processes share it and only used parts are read. A gzip
-    may unpack to `unpacked_limit` bytes. Nothing is allocated before the dimensions are
-    checked against the content.
+    The array is read-only and has the file's dimensions, type and byte order.
 
     Examples
     --------
@@ -107,22 +103,30 @@ def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
     ...     read_idx(path).tolist()
     [7, 2, 1]
     """
-    path = Path(path)
-    with open_file(path) as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if packed:
-            return _unpack(path, file, unpacked_limit)
-        offset, dtype, shape = _header(path, file)
-        size = file.seek(0, 2)
-        wanted = offset + dtype.itemsize * math.prod(shape)
-        if size != wanted:
-            problem = (
-                f"{_promise(shape, dtype)}, {wanted} bytes in all; the file has {size}"
-            )
-            raise DataFileError(path, problem, offset=min(size, wanted))
-        mapped = np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=shape)
-    return np.asarray(mapped)
+    path, read = Path(path), 0
+    with open_file(path) as packed:
+        is_gzip = packed.read(2) == b"\x1f\x8b"
+        packed.seek(0)
+        file = gzip.GzipFile(fileobj=packed) if is_gzip else packed
+        try:
+            read, dtype, shape = _header(path, file)
+            wanted = read + dtype.itemsize * math.prod(shape)
+            values = f"{' by '.join(map(str, shape))} values of {dtype.itemsize} bytes"
+            promise = f"the header says {values}, {wanted} bytes in all"
+            if wanted > limit:
+                raise DataFileError(path, f"{promise}, more than {limit}", offset=4)
+            # One byte too many, so that the end and a gzip's checksum are checked.
+            content = file.read(wanted + 1 - read)
+        except EOFError:
+            problem = "the gzip is cut: it ends before its last block does"
+            raise DataFileError(path, problem, offset=read) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            problem = f"the gzip is damaged: {error}"
+            raise DataFileError(path, problem, offset=read) from error
+    if (size := read + len(content)) != wanted:
+        came = "it goes on" if size > wanted else f"it has {size}"
+        raise DataFileError(path, f"{promise}; {came}", offset=min(size, wanted))
+    return np.frombuffer(content, dtype).reshape(shape)
 
 
 def _header(
@@ -146,47 +150,6 @@ def _header(
         raise DataFileError(path, problem, offset=4 + len(sizes))
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
     if 0 in shape:
-        problem = f"dimensions {_times(shape)} hold nothing"
+        problem = f"dimensions {' by '.join(map(str, shape))} hold nothing"
         raise DataFileError(path, problem, offset=4 + 4 * shape.index(0))
     return 4 + len(sizes), np.dtype(TYPES[kind]), shape
-
-
-def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
-    read = 0
-    try:
-        with gzip.GzipFile(fileobj=packed) as file:
-            read, dtype, shape = _header(path, file)
-            wanted = read + dtype.itemsize * math.prod(shape)
-            if wanted > limit:
-                raise DataFileError(
-                    path,
-                    f"{_promise(shape, dtype)}, {wanted} bytes unpacked, more than {limit}"
-                    ": unpack it to a file, which will not be read into memory",
-                    offset=4,
-                )
-            values = bytearray()
-            # In pieces, so that memory grows with the content, and one byte too many, so
-            # that checksum and end are checked.
-            while chunk := file.read(min(CHUNK, wanted + 1 - read)):
-                values += chunk
-                read += len(chunk)
-    except EOFError:
-        problem = "the gzip is cut: it ends before its last block does"
-        raise DataFileError(path, problem, offset=read) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataFileError(path, f"the gzip is damaged: {error}", offset=read) from error
-    if read != wanted:
-        came = "it goes on" if read > wanted else f"it unpacks to {read}"
-        problem = f"{_promise(shape, dtype)}, {wanted} bytes in all; {came}"
-        raise DataFileError(path, problem, offset=min(read, wanted))
-    array = np.frombuffer(values, dtype).reshape(shape)
-    array.flags.writeable = False
-    return array
-
-
-def _promise(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
-    return f"the header says {_times(shape)} values of {dtype.itemsize} bytes"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " by ".join(map(str, shape))

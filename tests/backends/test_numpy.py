@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping.backend import Instruction, Program
 
-OPERATIONS = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "sign": np.sign,
+SAME = ("add", "subtract", "multiply", "divide", "sqrt", "abs", "sign")
+OPERATIONS = {name: getattr(np, name) for name in SAME} | {
     "maximum": lambda a, b: np.where((a > b) | (a != a), a, b),
     "minimum": lambda a, b: np.where((a < b) | (a != a), a, b),
 }

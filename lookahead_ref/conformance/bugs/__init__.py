@@ -25,9 +25,11 @@ __all__ = [
     "CONDITIONS",
     "CONVENTIONS",
     "KNOWN",
+    "MEANINGS",
     "MISTAKES",
     "NO_GRADIENT",
     "PUBLIC",
+    "STEPS",
     "TRAITS",
     "Bug",
     "Clause",
@@ -77,9 +79,10 @@ SinglePrecision, RoundsToSinglePrecision = (
 )  # fmt: skip
 """Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
 
-TRAITS, CONDITIONS = (_table("traits.toml")[name] for name in ("traits", "conditions"))
-"""What a case has that a bug may need, in words; and flags that name what a case contains,
-not a bug: to their clause, and what it is."""
+TRAITS, STEPS, MEANINGS, CONDITIONS = _table("traits.toml").values()
+"""What a case has that a bug may need, in words; what a step may be, and what it means if
+only such steps are wrong; and flags that name what a case contains, not a bug: to their
+clause, and what it is."""
 
 _BY_NAME = {each.name: each for each in (*KNOWN, SinglePrecision)}
 

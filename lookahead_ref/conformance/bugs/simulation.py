@@ -576,9 +576,15 @@ def simulate(
     arithmetic: Arithmetic,
     bugs: Sequence[type[Bug]] = (),
     watch: Watch | None = None,
+    around: type[Any] | None = None,
 ) -> Run:
-    """Run a case as a program with some bugs would; leave out those that cannot show."""
+    """Run a case as a program with some bugs would; leave out those that cannot show.
+
+    A class of programs may be put ``around`` it.
+    """
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, *parts = _combined(showing)
+    if around is not None:
+        program = type(around.__name__, (around, program), {})
     found: Run = program(case, arithmetic, *parts).run(watch)
     return found

@@ -29,7 +29,7 @@ def edits_for(
     *,
     narrow: bool = False,
     loaded: bool = False,
-    fitting: Callable[[type[Edit]], Iterable[str]] = lambda _: (),
+    choices: Sequence[str] = (),
     worth: Callable[[type[Edit], When], bool] = lambda *_: True,
     only_plain: bool = False,
     scaled: bool = False,
@@ -37,9 +37,9 @@ def edits_for(
 ) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in all cases, the plainest first."""
     # Where only float64 fails, edits that round something are enough: narrow. What shows
-    # only after loading is in what is saved, or needs that condition: loaded. Some may fit
-    # in the tensors or elements that `fitting` names, some under conditions that are
-    # `worth` it. With `scaled`, what is plain includes other sizes. Functions that are
+    # only after loading is in what is saved, or needs that condition: loaded. Some may be
+    # of the `choices` of tensors or elements alone, some under conditions that are `worth`
+    # it. With `scaled`, what is plain includes other sizes. Functions that are
     # edited `once` are so twice.
     case = cases[0]
     edited = [e.again() for e in once if issubclass(e, Edit) and e.again is not None]
@@ -91,7 +91,7 @@ def edits_for(
         return
     for edit in simple:
         if edit.title.endswith(PARTED):
-            yield from ((of_some(edit, words),) for words in fitting(edit))
+            yield from ((of_some(edit, words),) for words in choices)
     tried = set(simple)
     yield from ((edit,) for edit in plain if edit not in tried)
     yield from _moved(found)

@@ -1,0 +1,206 @@
+"""Which steps are wrong in themselves: each is computed from what was shown before it.
+
+One mistake changes all that follows. Here what follows begins anew from what the program
+has shown, so that it differs only in the steps that do something wrong themselves.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate, pairwise
+from math import isfinite, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs import MEANINGS, STEPS, TRAITS
+from lookahead_ref.conformance.bugs.simulation import (
+    SimulatedLookahead,
+    SimulatedProgram,
+    State,
+    has,
+    parts_of,
+    simulate,
+)
+from lookahead_ref.conformance.comparing import (
+    Bugs,
+    Values,
+    by_name_matching,
+    in_order,
+    relation,
+    rows_of,
+    seen_values,
+    slack_of,
+)
+from lookahead_ref.conformance.edits.parts import CHOICES, chosen
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.oracle import Double, Step, Tensors
+from lookahead_ref.conformance.vectors import slow_weights
+from lookahead_ref.report.words import several
+
+
+class Shown(NamedTuple):
+    """A step of a case."""
+
+    result: Result
+    number: int  # counted from 1
+    resumed: bool  # after loading
+    cycle: int  # counted from 0
+    is_first: bool  # of its cycle
+    synchronized: bool
+    before: Mapping[str, list[float]]
+    wrong: dict[str, NDArray[np.bool_]]  # by quantity, which elements
+    relations: dict[str, str]  # how its elements differ, if all do in one way
+
+    @property
+    def case(self) -> Mapping[str, Any]:
+        return self.result.case.data
+
+    def chosen(self, words: str) -> NDArray[np.bool_]:
+        """Return which elements are of a choice of tensors or elements."""
+        problem, count = self.case["problem"], self.case.get("workers", 1)
+        shapes = [each["shape"] for each in self.case["params"]]
+        tape = problem["gradients"][self.number - 1] if problem["kind"] == "tape" else []
+        own = chosen(words, shapes[: len(shapes) // count], tape[: len(tape) // count])
+        both = zip(own * count, map(prod, shapes), strict=True)
+        return np.concatenate([np.broadcast_to(each, size) for each, size in both])
+
+
+_CONDITIONS: dict[str, Callable[[Any], bool]] = {
+    words: eval(f"lambda x: {holds}") for words, holds in STEPS.items()
+} | {
+    f"{of} {words}": lambda x, of=of, need=need: has(need, x.case) == (of == "with")
+    for of in ("with", "without")
+    for need, words in TRAITS.items()
+}
+
+
+def departures(results: Sequence[Result], bugs: Bugs) -> tuple[str, ...]:
+    """Say which steps of a program are wrong beside some bugs, each by itself."""
+    fine = [each for each in results if each.dtype == "float64"]
+    some = fine if any(each.status == "failed" for each in fine) else results
+    steps = [step for each in some for step in steps_of(each, bugs)]
+    names = [name for name, _ in Counter(n for x in steps for n in x.wrong).most_common()]
+    groups = ([n for n in names if ("weights" in n) == it] for it in (True, False))
+    return tuple(_told(steps, some) for some in groups if some) or ("nothing wrong",)
+
+
+def _told(steps: Sequence[Shown], names: Sequence[str]) -> str:
+    own = [x for x in steps if not x.before.keys().isdisjoint(names)]
+    wrong = [x for x in own if not x.wrong.keys().isdisjoint(names)]
+    right = [x for x in own if x.wrong.keys().isdisjoint(names)]
+    words: list[str] = []
+    while right and len(words) < 4:  # or else nobody reads them
+        holding = {
+            each: [x for x in right if holds(x)]
+            for each, holds in _CONDITIONS.items()
+            if all(map(holds, wrong))
+        }
+        best = min(holding, key=lambda each: len(holding[each]), default="")
+        if not best or len(holding[best]) > 0.9 * len(right):
+            break
+        words.append(best)
+        right = holding[best]
+    when = ", ".join(sorted(words, key=[*_CONDITIONS].index))
+    meaning = MEANINGS.get(f"{names[0]} {when}", MEANINGS.get(when, ""))
+    count = several(len(wrong) + len(right), "step")
+    some = f"{len(wrong)} of {count}" if right else f"{'all ' * (len(wrong) > 1)}{count}"
+    which = next((f", {each}," for each in choices(wrong, names)), "")
+    both = ((n, {x.relations[n] for x in wrong if n in x.wrong}) for n in names)
+    relations = [f"; {name} {one}" for name, (one, *more) in both if one and not more]
+    first = min(wrong, key=lambda x: x.result.case.size)
+    return (
+        f"wrong {' and '.join(name.replace('_', ' ') for name in names)}{which} in {some}"
+        f"{when and f' {when}'}, first in step {first.number} of {first.result.case.id} "
+        f"({first.result.dtype}){''.join(relations[:1])}{meaning and f': {meaning}'}"
+    )
+
+
+def choices(steps: Sequence[Shown], names: Container[str]) -> Iterator[str]:
+    """Yield the words for tensors or elements that alone are wrong in some quantities."""
+    wrong = [(x, [x.wrong[name] for name in x.wrong if name in names]) for x in steps]
+    for words in CHOICES:
+        count, least = 0, 0.0
+        for step, some in wrong:
+            of = step.chosen(words) if some else False
+            if (np.all(of) and some) or any(np.any(each & ~of) for each in some):
+                break
+            count += sum(int(each.sum()) for each in some)
+            least += 0.8 * len(some) * np.sum(of)
+        else:
+            if count >= least:
+                yield words
+
+
+def steps_of(result: Result, bugs: Bugs) -> Iterator[Shown]:
+    """Compute each step of a case from what was shown before it."""
+    case, dtype = result.case, result.dtype
+    observed = seen_values(result, swapped=False)
+    rows, ends = rows_of(observed), [0, *accumulate(map(prod, case.shapes))]
+    found, should = dict[tuple[str, int], Shown](), dict[tuple[str, int], list[float]]()
+
+    class Followed(SimulatedProgram):
+        suffix, cycle, is_first = "", 0, True
+
+        def restore(self, levels: list[Any], state: State) -> Tensors:
+            self.suffix, self.is_first = " after loading", True
+            return super().restore(levels, state)
+
+        def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
+            slow = [self.slow(level, theta) for level in levels]
+            before = _named(self.fast(levels[0], theta), slow, levels[0].slots)
+            shown, theta = super().step(levels, theta, t)
+            synchronized = any(shown.synchronized)
+            at = t + 1, bool(self.suffix), self.cycle, self.is_first, synchronized
+            found[self.suffix, t + 1] = Shown(result, *at, before, {}, {})
+            self.cycle, self.is_first = self.cycle + synchronized, synchronized
+            lookaheads = [x for x in parts_of(levels) if isinstance(x, SimulatedLookahead)]
+            anchored = [each for each in lookaheads if each.anchor is each.slots]
+            for name, values in _named(shown.fast, shown.slow, shown.slots).items():
+                key = f"{name}{self.suffix}", t + 1
+                should[key] = values
+                got = rows.get(key, [])
+                if not all(map(isfinite, got)):
+                    raise ArithmeticError("nothing can be computed from it")
+                if got:
+                    tensors = [got[start:end] for start, end in pairwise(ends)]
+                    theta = tensors if name == "fast weights" else theta
+                    _put(levels, name, tensors)
+            for each in anchored:
+                each.anchor = each.slots
+            return shown, theta
+
+    with suppress(ArithmeticError, ValueError):
+        simulate(case.data, Double(), in_order(bugs), around=Followed)
+    seen, simulated = Values(), Values()
+    for name, (steps, got) in observed.items():
+        if kept := [row for row, n in enumerate(steps.tolist()) if (name, n) in should]:
+            own = np.array([should[name, n] for n in steps[kept].tolist()])
+            seen[name], simulated[name] = (steps[kept], got[kept]), (steps[kept], own)
+    for name, same in by_name_matching(seen, simulated, slack_of(case, dtype), dtype):
+        of, loaded, _ = name.partition(" after loading")
+        for row in np.flatnonzero(~same.all(axis=1)).tolist():
+            (steps, got), (_, expected) = seen[name], simulated[name]
+            step = found[loaded, int(steps[row])]
+            step.wrong[of], before = ~same[row], np.array(step.before[of])
+            step.relations[of] = relation(before, expected[row], got[row])
+    yield from found.values()
+
+
+def _named(fast: Tensors, slow: Sequence[Tensors], slots: Any) -> dict[str, list[float]]:
+    of_levels = {slow_weights(level): each for level, each in enumerate(slow)}
+    every = {"fast weights": fast, **of_levels, **slots}
+    return {name: [x for xs in each for x in xs] for name, each in every.items()}
+
+
+def _put(levels: list[Any], name: str, tensors: Tensors) -> None:
+    """Replace phi or a slot, of one Lookahead or of all workers."""
+    places = {slow_weights(level): [each] for level, each in enumerate(levels)}
+    some = getattr(levels[0], "workers", places.get(name, levels[:1]))
+    for each, own in zip(some, oracle.parted(tensors, len(some)), strict=True):
+        if name in places:
+            each.phi = own
+        elif name in each.slots:
+            each.slots = {**each.slots, name: own}
