@@ -105,9 +105,12 @@ def print_json(value: Any) -> None:
 
 def print_report(report: "Report") -> None:
     """Print a job's tables, its summary, and the folder and its files."""
-    screen = console()
+    wide, screen = console(), console()
     for table in report.findings.tables:
-        screen.print(table.rich())
+        # Numbers are never broken, even if that is wider than the screen.
+        least = wide.measure(table.rich(), options=wide.options.update(width=1000)).minimum
+        wide.width = max(wide.width, least)
+        wide.print(table.rich(), crop=False)
     screen.print(report.findings.summary, highlight=False)
     print_folder(screen, report.folder, ", ".join(report.files))
 

@@ -105,18 +105,19 @@ class Table:
             collapse_padding=True,
             pad_edge=False,
         )
-        table.add_column(self.stub, no_wrap=True)
+        longest = max((len(row.name) for row in self.rows), default=0)
+        table.add_column(self.stub, min_width=min(20, longest))
+        numbers: Any = {"justify": "right", "vertical": "bottom", "no_wrap": True}
         rows = self.cells()
         for place, column in enumerate(self.columns):
             # A title is no wider than its numbers, to save room on a terminal.
             widest = max((len(cells[place].text) for cells in rows), default=1)
             title = textwrap.fill(column.title, widest, break_long_words=False)
-            table.add_column(title, justify="right", vertical="bottom", overflow="fold")
+            least = max(widest, *map(len, title.splitlines()))
+            table.add_column(title, min_width=least, **numbers)
         for row, cells in zip(self.rows, rows, strict=True):
-            table.add_row(
-                Text(row.name),
-                *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells),
-            )
+            values = (Text(cell.text, "bold" if cell.bold else "") for cell in cells)
+            table.add_row(Text(row.name), *values)
         return table
 
     def markdown(self) -> str:

@@ -578,10 +578,7 @@ def simulate(
     watch: Watch | None = None,
     around: type[Any] | None = None,
 ) -> Run:
-    """Run a case as a program with some bugs would; leave out those that cannot show.
-
-    A class of programs may be put ``around`` it.
-    """
+    """Run a case as a program with those bugs that can show, in a class around it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, *parts = _combined(showing)
     if around is not None:
