@@ -190,23 +190,6 @@ def by_name_matching(
         yield name, near | ~(np.isfinite(shown) | (abs(values[rows]) < _INFINITE[dtype]))
 
 
-def relation(before: Float64Array, should: Float64Array, got: Float64Array) -> str:
-    """Say what all elements that should move do instead, if it is one thing."""
-    moving = should != before
-    with np.errstate(all="ignore"):
-        some = {
-            "move {:.4g} times as far": (got - before) / (should - before),
-            "are {:.4g} times as large": got / should,
-            "are {:+.4g} off": got - should,
-        }
-        for words, every in some.items():
-            each = every[moving]
-            middle = float(np.median(each)) if len(each) > 1 else np.nan
-            if np.max(np.abs(each - middle), initial=0.0) <= 1e-3 * abs(middle) < np.inf:
-                return words.format(middle)
-    return ""
-
-
 def is_narrow(values: Float64Array) -> bool:
     """Return whether all numbers are of float32."""
     with np.errstate(over="ignore"):

@@ -18,6 +18,7 @@ from lookahead_ref.conformance.bugs import (
     SinglePrecision,
 )
 from lookahead_ref.conformance.comparing import Bugs, in_order, rank
+from lookahead_ref.conformance.explaining import SWAPPED
 from lookahead_ref.conformance.findings import Diagnosis, general
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.locating import departures
@@ -116,6 +117,8 @@ def _told(
     ]
     over = [r for r in results if not any(search.same(bugs, r, single) for bugs in found)]
     rest, (first, *_) = {r.case.id for r in over if found}, [*found, *search.supposed]
+    dtype = max((r.dtype for r in over if not single), default="float32")
+    plain = bool(over) and first.isdisjoint(SWAPPED)  # with which nothing is as it seems
     # With others in their place, the causes may explain as much.
     kept = [r for r in results if search.same(first, r, single)]
     others = search.whole(search.settled(first), kept, single=single)
@@ -135,7 +138,7 @@ def _told(
         tuple(sorted(rest)),
         unobserved,
         search.limited and bool(not found or over or more == (RoundsToSinglePrecision,)),
-        departures(results, first) if over else (),
+        departures([r for r in results if r.dtype == dtype], first) if plain else (),
     )
 
 

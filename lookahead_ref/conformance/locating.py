@@ -26,13 +26,10 @@ from lookahead_ref.conformance.bugs.simulation import (
 )
 from lookahead_ref.conformance.comparing import (
     Bugs,
-    Values,
     by_name_matching,
     in_order,
-    relation,
     rows_of,
     seen_values,
-    slack_of,
 )
 from lookahead_ref.conformance.edits.parts import CHOICES, chosen
 from lookahead_ref.conformance.judging import Result
@@ -50,9 +47,8 @@ class Shown(NamedTuple):
     cycle: int  # counted from 0
     is_first: bool  # of its cycle
     synchronized: bool
-    before: Mapping[str, list[float]]
+    names: set[str]  # of the quantities that are shown
     wrong: dict[str, NDArray[np.bool_]]  # by quantity, which elements
-    relations: dict[str, str]  # how its elements differ, if all do in one way
 
     @property
     def case(self) -> Mapping[str, Any]:
@@ -79,16 +75,14 @@ _CONDITIONS: dict[str, Callable[[Any], bool]] = {
 
 def departures(results: Sequence[Result], bugs: Bugs) -> tuple[str, ...]:
     """Say which steps of a program are wrong beside some bugs, each by itself."""
-    fine = [each for each in results if each.dtype == "float64"]
-    some = fine if any(each.status == "failed" for each in fine) else results
-    steps = [step for each in some for step in steps_of(each, bugs)]
+    steps = [step for each in results for step in steps_of(each, bugs)]
     names = [name for name, _ in Counter(n for x in steps for n in x.wrong).most_common()]
     groups = ([n for n in names if ("weights" in n) == it] for it in (True, False))
-    return tuple(_told(steps, some) for some in groups if some) or ("nothing wrong",)
+    return tuple(_told(steps, some) for some in groups if some)
 
 
 def _told(steps: Sequence[Shown], names: Sequence[str]) -> str:
-    own = [x for x in steps if not x.before.keys().isdisjoint(names)]
+    own = [x for x in steps if not x.names.isdisjoint(names)]
     wrong = [x for x in own if not x.wrong.keys().isdisjoint(names)]
     right = [x for x in own if x.wrong.keys().isdisjoint(names)]
     words: list[str] = []
@@ -105,16 +99,18 @@ def _told(steps: Sequence[Shown], names: Sequence[str]) -> str:
         right = holding[best]
     when = ", ".join(sorted(words, key=[*_CONDITIONS].index))
     meaning = MEANINGS.get(f"{names[0]} {when}", MEANINGS.get(when, ""))
+    if not meaning or all(x.synchronized for x in wrong):  # which may be what is wrong
+        meaning = ""
     count = several(len(wrong) + len(right), "step")
     some = f"{len(wrong)} of {count}" if right else f"{'all ' * (len(wrong) > 1)}{count}"
     which = next((f", {each}," for each in choices(wrong, names)), "")
-    both = ((n, {x.relations[n] for x in wrong if n in x.wrong}) for n in names)
-    relations = [f"; {name} {one}" for name, (one, *more) in both if one and not more]
+    *rest, last = (name.replace("_", " ") for name in names)
+    quantities = f"{', '.join(rest)} and {last}" if rest else last
     first = min(wrong, key=lambda x: x.result.case.size)
     return (
-        f"wrong {' and '.join(name.replace('_', ' ') for name in names)}{which} in {some}"
-        f"{when and f' {when}'}, first in step {first.number} of {first.result.case.id} "
-        f"({first.result.dtype}){''.join(relations[:1])}{meaning and f': {meaning}'}"
+        f"wrong {quantities}{which} in {some}{when and f' {when}'}; the first is step "
+        f"{first.number}{' after loading' * first.resumed} of {first.result.case.id} "
+        f"({first.result.dtype}){meaning and f'. So {meaning}'}"
     )
 
 
@@ -136,35 +132,37 @@ def choices(steps: Sequence[Shown], names: Container[str]) -> Iterator[str]:
 
 def steps_of(result: Result, bugs: Bugs) -> Iterator[Shown]:
     """Compute each step of a case from what was shown before it."""
-    case, dtype = result.case, result.dtype
+    case, ends = result.case, [0, *accumulate(map(prod, result.case.shapes))]
     observed = seen_values(result, swapped=False)
-    rows, ends = rows_of(observed), [0, *accumulate(map(prod, case.shapes))]
-    found, should = dict[tuple[str, int], Shown](), dict[tuple[str, int], list[float]]()
+    rows, should = rows_of(observed), dict[tuple[str, int], list[float]]()
+    found = dict[tuple[str, int], Shown]()
 
     class Followed(SimulatedProgram):
-        suffix, cycle, is_first = "", 0, True
+        suffix, cycle, is_first, saved_at = "", 0, True, (0, True)
 
         def restore(self, levels: list[Any], state: State) -> Tensors:
-            self.suffix, self.is_first = " after loading", True
+            self.suffix, (self.cycle, self.is_first) = " after loading", self.saved_at
             return super().restore(levels, state)
 
         def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
-            slow = [self.slow(level, theta) for level in levels]
-            before = _named(self.fast(levels[0], theta), slow, levels[0].slots)
             shown, theta = super().step(levels, theta, t)
             synchronized = any(shown.synchronized)
             at = t + 1, bool(self.suffix), self.cycle, self.is_first, synchronized
-            found[self.suffix, t + 1] = Shown(result, *at, before, {}, {})
+            found[self.suffix, t + 1] = Shown(result, *at, set(), {})
             self.cycle, self.is_first = self.cycle + synchronized, synchronized
+            if t + 1 == case.save_after:
+                self.saved_at = self.cycle, self.is_first
             lookaheads = [x for x in parts_of(levels) if isinstance(x, SimulatedLookahead)]
             anchored = [each for each in lookaheads if each.anchor is each.slots]
+            kept = _named(theta, [level.phi for level in levels], levels[0].slots)
             for name, values in _named(shown.fast, shown.slow, shown.slots).items():
                 key = f"{name}{self.suffix}", t + 1
                 should[key] = values
                 got = rows.get(key, [])
                 if not all(map(isfinite, got)):
                     raise ArithmeticError("nothing can be computed from it")
-                if got:
+                # What is shown may be something else, with some bugs.
+                if got and values == kept[name]:
                     tensors = [got[start:end] for start, end in pairwise(ends)]
                     theta = tensors if name == "fast weights" else theta
                     _put(levels, name, tensors)
@@ -172,20 +170,23 @@ def steps_of(result: Result, bugs: Bugs) -> Iterator[Shown]:
                 each.anchor = each.slots
             return shown, theta
 
-    with suppress(ArithmeticError, ValueError):
-        simulate(case.data, Double(), in_order(bugs), around=Followed)
-    seen, simulated = Values(), Values()
+    with suppress(Exception):  # an edit may be of what is not there
+        run = simulate(case.data, Double(), in_order(bugs), around=Followed)
+        for number, weights in run.evaluations.items():
+            should["evaluated weights", number] = [x for xs in weights for x in xs]
     for name, (steps, got) in observed.items():
-        if kept := [row for row, n in enumerate(steps.tolist()) if (name, n) in should]:
-            own = np.array([should[name, n] for n in steps[kept].tolist()])
-            seen[name], simulated[name] = (steps[kept], got[kept]), (steps[kept], own)
-    for name, same in by_name_matching(seen, simulated, slack_of(case, dtype), dtype):
         of, loaded, _ = name.partition(" after loading")
-        for row in np.flatnonzero(~same.all(axis=1)).tolist():
-            (steps, got), (_, expected) = seen[name], simulated[name]
-            step = found[loaded, int(steps[row])]
-            step.wrong[of], before = ~same[row], np.array(step.before[of])
-            step.relations[of] = relation(before, expected[row], got[row])
+        kept = [row for row, n in enumerate(steps.tolist()) if (name, n) in should]
+        numbers = steps[kept].tolist()
+        own = np.array([should[name, n] for n in numbers]).reshape(len(kept), -1)
+        slack = case.outcomes[0].quantities[of].tolerance[result.dtype, "strict"]
+        seen, simulated = ({name: (steps[kept], values)} for values in (got[kept], own))
+        ((_, same),) = by_name_matching(seen, simulated, slack, result.dtype)
+        for number, right in zip(numbers, same, strict=True):
+            step = found[loaded, number]
+            step.names.add(of)
+            if not np.all(right):
+                step.wrong[of] = ~right
     yield from found.values()
 
 

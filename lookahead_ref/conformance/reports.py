@@ -108,16 +108,14 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
     """Yield the lines that explain the failures, each with its indentation, from 0."""
     seen: set[str] = set()
     for each in summary["diagnosis"]:
-        about = "Everything seen"
         if not each["explanations"]:
             limit = f" {LIMIT}" * each["limited"]
-            yield 0, f"{about}: no known bugs explain it, alone or together.{limit}"
+            yield 0, f"No known bugs explain this, alone or together.{limit}"
             yield from ((1, line) for line in _departures(each))
             continue
-        if each["exceptions"]:
-            left = several(len(each["exceptions"]), "case")
-            about += f", except {left},"
-        yield 0, f"{about} is explained by:"
+        left = several(len(each["exceptions"]), "case")
+        besides = f", except {left}," if each["exceptions"] else ""
+        yield 0, f"Everything seen{besides} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:
                 yield 0, "or equally well by:"
@@ -141,8 +139,8 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
 
 def _departures(each: Mapping[str, Any]) -> Iterator[str]:
     """Yield which steps are wrong in themselves, of what is not explained."""
-    causes = ", and with these causes," * bool(each["explanations"])
-    start = f"Computing each step from what was shown before it{causes} finds"
+    start = "With these causes, computing" if each["explanations"] else "Computing"
+    start += " each step from what was shown before it finds"
     yield from (f"{start} {departure}." for departure in each["departures"])
 
 

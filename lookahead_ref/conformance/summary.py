@@ -76,7 +76,7 @@ def summarize(
         "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
-        "hints": [*_hints(results, level)],
+        "hints": list(_hints(results, level)),
         "diagnosis": [
             {
                 "conventions": list(each.conventions),

@@ -5,7 +5,7 @@ wrong type or out of range is a TypeError or ValueError; a missing optional depe
 `lookahead_ref.extras.MissingExtraError`. Common arguments of loading functions:
 
 folder, path : str or pathlib.Path
-    The location of the files. Large ones are mapped into memory.
+    The location of the files.
 validation : float or int
     Share of each class that is held out for validation, between 0 and 1, rounded to a
     number of examples; or the total number of examples. With 0 none are held out, and the

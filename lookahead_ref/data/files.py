@@ -11,6 +11,8 @@ import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from lookahead_ref.system import unreadable
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
 MOST_BYTES = 2**40  # of a file that is mapped
+_PIECE = 2**16
 
 
 @dataclass(eq=False, repr=False)
@@ -115,8 +118,10 @@ def read_idx(path: str | Path, *, limit: int = 2**30) -> NDArray[Any]:
             promise = f"the header says {values}, {wanted} bytes in all"
             if wanted > limit:
                 raise DataFileError(path, f"{promise}, more than {limit}", offset=4)
-            # One byte too many, so that the end and a gzip's checksum are checked.
-            content = file.read(wanted + 1 - read)
+            # In pieces, as what is promised may not be there; and to beyond the end, where
+            # a gzip's checksum is.
+            pieces = iter(partial(file.read, _PIECE), b"")
+            content = b"".join(islice(pieces, (wanted - read) // _PIECE + 1))
         except EOFError:
             problem = "the gzip is cut: it ends before its last block does"
             raise DataFileError(path, problem, offset=read) from None

@@ -1,7 +1,7 @@
 """Data sets of pictures in one size: the digits, MNIST and similar ones, CIFAR.
 
-All but the digits are bytes in mapped files, which are normalised when taken. For pictures
-of any size in separate files see `lookahead_ref.data.folders`.
+All but the digits are bytes, CIFAR's in mapped files, and are normalised when taken. For
+pictures of any size in separate files see `lookahead_ref.data.folders`.
 """
 
 import gzip

@@ -151,7 +151,7 @@ def test_unknown_mistakes_and_right_and_broken_programs_are_explained() -> None:
     said = conform("mine.py:Unknown", "--explain", "--profile", "wrapper").stdout
     assert "No known mistake explains this" in said
     some = ("--profile", "wrapper", "--profile", "schedule", "--profile", "inner:sgd")
-    assert conform("mine.py:Unknown", *some).stdout.count("no known bugs") == 1
+    assert conform("mine.py:Unknown", *some).stdout.count("No known bugs") == 1
     said = conform("mine.py:Right", "--explain", "--profile", "evaluation").stdout
     assert "Nothing that was tested is wrong." in said
     said = conform("mine.py:Stops", "--explain", "--case", "smoke-wrapper").stdout

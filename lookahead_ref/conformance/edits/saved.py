@@ -250,15 +250,18 @@ APART = tuple(
 )
 
 
-class _Left(SimulatedProgram):
-    """A model whose weights stay as they were loaded: its optimizer has others."""
+def _left(weights: Callable[[Any, oracle.Tensors], oracle.Tensors]) -> type[Any]:
+    """Leave the model's weights as they are: its optimizer has others."""
 
-    def loaded(self, outermost: Any, theta: oracle.Tensors) -> oracle.Tensors:
-        self.left: oracle.Tensors = [*vars(self).get("left", ()), *theta]
-        return SimulatedProgram.loaded(self, outermost, theta)
+    class Left(SimulatedProgram):
+        def loaded(self, outermost: Any, theta: oracle.Tensors) -> oracle.Tensors:
+            self.left = [*vars(self).get("left", ()), *weights(outermost, theta)]
+            return SimulatedProgram.loaded(self, outermost, theta)
 
-    def fast(self, outermost: Any, theta: oracle.Tensors) -> oracle.Tensors:
-        return vars(self).get("left") or SimulatedProgram.fast(self, outermost, theta)
+        def fast(self, outermost: Any, theta: oracle.Tensors) -> oracle.Tensors:
+            return vars(self).get("left") or SimulatedProgram.fast(self, outermost, theta)
+
+    return Left
 
 
 class _KeepsNarrow(SimulatedProgram):
@@ -266,8 +269,17 @@ class _KeepsNarrow(SimulatedProgram):
         super().__init__(case, CAST, *parts)
 
 
-_STAY = "leaves the model's weights as they were loaded: the optimizer has others"
-APART += (_made(_STAY, "shown", SimulatedProgram, _Left, "save", clause="LA-24"),)
+APART += tuple(
+    _made(
+        f"leaves the model's weights as they were {when}: the optimizer has others",
+        *("shown", SimulatedProgram, _left(weights), "save"),
+        clause="LA-24",
+    )
+    for when, weights in {
+        "loaded": lambda _, theta: theta,
+        "made, before loading": lambda outermost, _: outermost.initial,
+    }.items()
+)
 NARROW = (
     _made(
         "keeps hyperparameters in float32 though it works in float64",

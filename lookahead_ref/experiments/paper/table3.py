@@ -57,8 +57,8 @@ _RATES = {
     Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
 }
 """Learning rates of small, middle and full settings. Each is the best of a grid for its arm
-(SGD: 10, 30, 100; Adam: 0.005 to 0.04, 0.001 to 0.1, and 0.001, 0.003, 0.01), but SGD's in
-full."""
+(SGD: 10, 30, 100, in full 7.5 to 120 by twos; Adam: 0.005 to 0.04, 0.001 to 0.1, and 0.001,
+0.003, 0.01); Polyak's in full is that of SGD."""
 
 _ADAM_ON_WORDS = 0.01
 """Adam's small rate on Penn Treebank, alone and in Lookahead."""
@@ -98,8 +98,7 @@ def plan(request: ReproduceSettings) -> Plan:
     count = request.seeds or 3
     begun = "begun as in NT-ASGD, n = 5, at a constant rate"
     averaging = begun if request.full else "the running mean of all iterates"
-    of_sgd = "of Merity et al. (2018)" if request.full else _GRIDS[request.size]
-    of_adam = _GRIDS[request.size]
+    of_sgd = of_adam = _GRIDS[request.size]
     if words:
         of_adam = "the better of 0.003 and 0.01 on seed 1000 after an epoch"
     if request.learning_rate is not None:
