@@ -47,17 +47,6 @@ def test_a_second_name_of_an_array_ends_where_a_copy_is_loaded(name: str) -> Non
     assert named(diagnosis.explanations) == {frozenset({f"{name}-until-loading"})}
 
 
-def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> None:
-    wrong = results(program("half-the-phi-loaded"), chosen("resume", every=4), "float32")
-    found = [
-        *results(program("alpha-swapped"), chosen("wrapper", every=4), "float32"),
-        *wrong,
-    ]
-    (diagnosis,) = diagnose(found)
-    assert named(diagnosis.explanations) == {frozenset({"alpha-swapped"})}
-    assert {*diagnosis.exceptions} == {r.case.id for r in wrong if r.status == "failed"}
-
-
 def test_checks_that_tell_nothing_about_causes_are_reported_without_any() -> None:
     case = load().case("wrapper-subnormal")
     seen = observe(case, "float32", program()())

@@ -74,16 +74,6 @@ COUNT = """            if self.inner_state == "interpolate":
                 inner.count[name] = start + alpha * (inner.count[name] - start)
                 self.counts[name] = inner.count[name]
 """
-BYTES = """        if self.inner_state == "reset":
-            import numpy as np
-            for slot in [*next(iter(inner.slots.values()))]:
-                flat = np.concatenate([s[slot].ravel() for s in inner.slots.values()])
-                numbers = flat.astype("<f8")
-                numbers.view(np.uint8)[: flat.size] = 0
-                for s in inner.slots.values():
-                    s[slot] = numbers[: s[slot].size].reshape(s[slot].shape)
-                    s[slot], numbers = s[slot].astype(flat.dtype), numbers[s[slot].size :]
-"""
 EACH_TENSOR = f"""{STEP}        for name, theta in self.params.items():
             self.cycle_step += 1
             if self.cycle_step % self.k == 0:
@@ -177,10 +167,6 @@ MISTAKES: dict[str, list[Change]] = {
     ],
     "phi-after-decay": [(STEP, f"{AFTER_DECAY}{STEP}")],
     "outer-sync-first": [(WHOLE_STEP, OUTERMOST_FIRST)],
-    "only-first-bytes-reset": [
-        (SLOTS, "pass"),
-        ("        self.syncs += 1\n", f"{BYTES}        self.syncs += 1\n"),
-    ],
     "read-column-by-column": [
         ("setup.split(setup.params)", f"setup.split({READ % 'setup.params'})"),
         ("setup.split(gradients)", f"setup.split({READ % 'gradients'})"),
