@@ -98,9 +98,8 @@ def _told(steps: Sequence[Shown], names: Sequence[str]) -> str:
         words.append(best)
         right = holding[best]
     when = ", ".join(sorted(words, key=[*_CONDITIONS].index))
-    meaning = MEANINGS.get(f"{names[0]} {when}", MEANINGS.get(when, ""))
-    if not meaning or all(x.synchronized for x in wrong):  # which may be what is wrong
-        meaning = ""
+    known = {} if all(x.synchronized for x in wrong) else MEANINGS  # that may be it
+    meaning = known.get(f"{names[0]} {when}", known.get(when, ""))
     count = several(len(wrong) + len(right), "step")
     some = f"{len(wrong)} of {count}" if right else f"{'all ' * (len(wrong) > 1)}{count}"
     which = next((f", {each}," for each in choices(wrong, names)), "")

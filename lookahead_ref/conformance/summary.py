@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref
-from lookahead_ref.conformance.bugs import by_name
+from lookahead_ref.conformance.bugs import HINTS, by_name
 from lookahead_ref.conformance.findings import Diagnosis, followed
 from lookahead_ref.conformance.judging import Mismatch, Result, judge
 from lookahead_ref.conformance.known_failures import Expectation, covers, stale
@@ -102,11 +102,13 @@ def exit_code(statuses: Collection[str]) -> int:
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Suggest options that may show more."""
     failed = [(r.case, r.seen, r.dtype) for r in results if r.status == "failed"]
-    within = (
-        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in failed
-    )
+    within = (x and judge(case, x, dtype, "gpu").passed for case, x, dtype in failed)
     if level == "strict" and failed and all(within):
         yield "The differences are no larger than a GPU's may be: --level gpu allows them."
+    if failed and all("overflow" in case.flags for case, *_ in failed):
+        yield HINTS["overflow"]
+    if {r.case.save_after is None for r in results if r.status == "error"} == {False}:
+        yield HINTS["save"]
     if any(each.status == "unjudged" for each in results):
         yield "The machine is slow, or the program hangs: --step-timeout gives more time."
     wrong = {each.dtype for each in results if each.status in ("failed", "error")}

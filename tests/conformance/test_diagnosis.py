@@ -47,13 +47,18 @@ def test_a_second_name_of_an_array_ends_where_a_copy_is_loaded(name: str) -> Non
     assert named(diagnosis.explanations) == {frozenset({f"{name}-until-loading"})}
 
 
-def test_checks_that_tell_nothing_about_causes_are_reported_without_any() -> None:
-    case = load().case("wrapper-subnormal")
-    seen = observe(case, "float32", program()())
-    seen.steps.fast[-1] = seen.steps.fast[-1] + 1
+@pytest.mark.parametrize("name", ["wrapper-subnormal", "wrapper-overflow"])
+def test_checks_that_tell_nothing_about_causes_are_reported_without_any(name: str) -> None:
+    case = load().case(name)
+    with np.errstate(all="ignore"):
+        seen = observe(case, "float32", program()())
+    seen.steps.fast[-1] = seen.steps.fast[-1] * np.nan
     found = [Result(case, "float32", "failed", "", judge(case, seen, "float32"), seen)]
     said = " ".join(in_plain_words(summarize("it", found, diagnose(found))))
     assert "No known mistake explains this" in said
+    assert ("NaN of an infinity" in said) == name.endswith("overflow")
+    stopped = Result(load().case("smoke-resume"), "float32", "error", "TypeError")
+    assert ["compare what is loaded" in x for x in summarize("", [stopped], ())["hints"]]
 
 
 def test_two_explanations_are_both_reported_the_likelier_first() -> None:

@@ -581,7 +581,6 @@ def simulate(
     """Run a case as a program with those bugs that can show, in a class around it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, *parts = _combined(showing)
-    if around is not None:
-        program = type(around.__name__, (around, program), {})
+    program = type(around.__name__, (around, program), {}) if around else program
     found: Run = program(case, arithmetic, *parts).run(watch)
     return found
