@@ -51,14 +51,14 @@ _PAPERS = {"Model": "AWD-LSTM, three layers of 1150, 1150 and 400", "Data": "Pen
 
 _RATES = {
     Method("sgd", "SGD", "SGD", "plain"): (30.0, 30.0, 30.0),
-    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"): (30.0, 30.0, 30.0),
+    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"): (30.0, 30.0, 7.5),
     Method("adam", "Adam", "Adam", "plain"): (0.02, 0.01, 0.003),
     Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.03, 0.003),
     Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
 }
 """Learning rates of small, middle and full settings. Each is the best of a grid for its arm
-(SGD: 10, 30, 100, in full 7.5 to 120 by twos; Adam: 0.005 to 0.04, 0.001 to 0.1, and 0.001,
-0.003, 0.01); Polyak's in full is that of SGD."""
+(SGD: 10, 30, 100, in full by factors of two until both neighbours were worse; Adam: 0.005
+to 0.04, 0.001 to 0.1, and 0.001, 0.003, 0.01); in full Polyak's is that of SGD."""
 
 _ADAM_ON_WORDS = 0.01
 """Adam's small rate on Penn Treebank, alone and in Lookahead."""
