@@ -173,19 +173,19 @@ def steps_of(result: Result, bugs: Bugs) -> Iterator[Shown]:
         run = simulate(case.data, Double(), in_order(bugs), around=Followed)
         for number, weights in run.evaluations.items():
             should["evaluated weights", number] = [x for xs in weights for x in xs]
+    expected = case.outcomes[0].quantities
     for name, (steps, got) in observed.items():
         of, loaded, _ = name.partition(" after loading")
-        kept = [row for row, n in enumerate(steps.tolist()) if (name, n) in should]
-        numbers = steps[kept].tolist()
-        own = np.array([should[name, n] for n in numbers]).reshape(len(kept), -1)
-        slack = case.outcomes[0].quantities[of].tolerance[result.dtype, "strict"]
+        numbers = [n for n in steps.tolist() if (name, n) in should and of in expected]
+        kept = np.isin(steps, numbers)
+        own = np.array([should[name, n] for n in numbers]).reshape(got[kept].shape)
+        slack = expected.get(of, expected["fast weights"]).tolerance[result.dtype, "strict"]
         seen, simulated = ({name: (steps[kept], values)} for values in (got[kept], own))
         ((_, same),) = by_name_matching(seen, simulated, slack, result.dtype)
         for number, right in zip(numbers, same, strict=True):
-            step = found[loaded, number]
-            step.names.add(of)
+            found[loaded, number].names.add(of)
             if not np.all(right):
-                step.wrong[of] = ~right
+                found[loaded, number].wrong[of] = ~right
     yield from found.values()
 
 
