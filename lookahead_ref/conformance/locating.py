@@ -114,18 +114,18 @@ def _told(steps: Sequence[Shown], names: Sequence[str]) -> str:
 
 
 def choices(steps: Sequence[Shown], names: Container[str]) -> Iterator[str]:
-    """Yield the words for tensors or elements that alone are wrong in some quantities."""
-    wrong = [(x, [x.wrong[name] for name in x.wrong if name in names]) for x in steps]
+    """Yield the words for elements of which most, and no others, are wrong."""
+    wrong = [(x, [x.wrong[n] for n in x.wrong if n in names]) for x in steps if x.wrong]
     for words in CHOICES:
-        count, least = 0, 0.0
+        beyond, partly = 0.0, False
         for step, some in wrong:
-            of = step.chosen(words) if some else False
-            if (np.all(of) and some) or any(np.any(each & ~of) for each in some):
+            of = step.chosen(words)
+            if any(np.any(each & ~of) for each in some):
                 break
-            count += sum(int(each.sum()) for each in some)
-            least += 0.8 * len(some) * np.sum(of)
+            beyond += sum(float(each.sum()) - 0.8 * float(of.sum()) for each in some)
+            partly |= bool(some) and not np.all(of)
         else:
-            if count >= least:
+            if partly and beyond >= 0:
                 yield words
 
 
@@ -136,7 +136,7 @@ def steps_of(result: Result, bugs: Bugs) -> Iterator[Shown]:
     rows, should = rows_of(observed), dict[tuple[str, int], list[float]]()
     found = dict[tuple[str, int], Shown]()
 
-    class Followed(SimulatedProgram):
+    class Anew(SimulatedProgram):
         suffix, cycle, is_first, saved_at = "", 0, True, (0, True)
 
         def restore(self, levels: list[Any], state: State) -> Tensors:
@@ -170,7 +170,7 @@ def steps_of(result: Result, bugs: Bugs) -> Iterator[Shown]:
             return shown, theta
 
     with suppress(Exception):  # an edit may be of what is not there
-        run = simulate(case.data, Double(), in_order(bugs), around=Followed)
+        run = simulate(case.data, Double(), in_order(bugs), around=Anew)
         for number, weights in run.evaluations.items():
             should["evaluated weights", number] = [x for xs in weights for x in xs]
     expected = case.outcomes[0].quantities
