@@ -106,11 +106,11 @@ def print_json(value: Any) -> None:
 def print_report(report: "Report") -> None:
     """Print a job's tables, its summary, and the folder and its files."""
     wide, screen = console(), console()
-    for table in report.findings.tables:
+    for shown in (table.rich() for table in report.findings.tables):
         # Numbers are never broken, even if that is wider than the screen.
-        least = wide.measure(table.rich(), options=wide.options.update(width=1000)).minimum
+        least = wide.measure(shown, options=wide.options.update(width=1000)).minimum
         wide.width = max(wide.width, least)
-        wide.print(table.rich(), crop=False)
+        wide.print(shown, crop=False)
     screen.print(report.findings.summary, highlight=False)
     print_folder(screen, report.folder, ", ".join(report.files))
 

@@ -41,7 +41,6 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     search = Search(results, telling)
     # One in which few causes show goes before it.
     simplest, *_ = search.kinds(r for r in telling if r.status == "failed")
-    failing = dict.fromkeys(r.case.profile for r in telling if r.status == "failed")
     telling.sort(key=lambda r: r is not simplest)
 
     def told(found: Sequence[Bugs], *, single: bool) -> list[Diagnosis]:
@@ -86,6 +85,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     if found or edits:
         return told(found or edits, single=single)
     # What explains all of a profile is told, though nothing explains the others.
+    failing = dict.fromkeys(r.case.profile for r in telling if r.status == "failed")
     profiles = [[r for r in telling if r.case.profile == name] for name in failing]
     parts = (part for part in profiles if search.whole(best[:1], part, single=single))
     explained = [result for part in parts for result in part]

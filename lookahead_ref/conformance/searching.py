@@ -356,7 +356,7 @@ class Search:
         passed = _without(simple, failed)
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *simple]
-        steps = [step for each in some[0] for step in steps_of(each, bases[0])]
+        steps = [] if plain else [x for r in some[0] for x in steps_of(r, bases[0])]
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found, later, partly, plainest = list[Bugs](), list[Bugs](), list[Bugs](), 0
         self._runs.searching = True

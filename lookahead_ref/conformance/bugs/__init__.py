@@ -80,10 +80,10 @@ SinglePrecision, RoundsToSinglePrecision = (
 )  # fmt: skip
 """Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
 
-TRAITS, STEPS, MEANINGS, HINTS, CONDITIONS = _table("traits.toml").values()
-"""What a case has that a bug may need, in words; what a step may be, and what it means if
-only such steps are wrong, or checks; and flags that name what a case contains, not a bug:
-to their clause, and what it is."""
+_said = _table("traits.toml")
+TRAITS, STEPS, MEANINGS = (_said[name] for name in ("traits", "steps", "meanings"))
+HINTS, CONDITIONS = _said["hints"], _said["conditions"]
+"""What cases have, what steps are, what it means if only those fail; flags of no bug."""
 
 _BY_NAME = {each.name: each for each in (*KNOWN, SinglePrecision)}
 
