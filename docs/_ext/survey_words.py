@@ -33,6 +33,7 @@ PLAIN = {
     "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
     "schedule-frozen": "ignores a scheduler around it",
     "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
+    "single-precision": "in float64 it rounds to float32 on the way",
     "slow-momentum": "follows SlowMo's units, not DiLoCo's",
 }
 """What the most frequent causes mean for whoever uses the package."""

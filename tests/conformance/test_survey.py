@@ -82,20 +82,23 @@ READ: dict[str, tuple[str, set[str]]] = {
     "lonepatient": ("but", {"only-momentum-reset", *STALE}),
     "mxnet": ("but", {"edit of OracleInner.__init__", "edit of OracleInner.step"}),
     "nachiket273": ("but", STALE),
-    "nested_lookahead": ("wrong", {*AT_STEP_1, "interpolated-slots-aliased", *STALE}),
+    "nested_lookahead": (
+        "wrong",
+        {*AT_STEP_1, "interpolated-slots-aliased", *STALE, "outer-sync-between-inner-ones"},
+    ),
     "optax": ("but", {"reset-restarts-schedule"}),
     "over9000": ("wrong", {"phi-at-first-sync"}),
     "paddlepaddle": ("wrong", {"phi-after-first-step", *INNER_ALONE, *SINGLE}),
     "pylocron": ("but", {"schedule-frozen"}),
     "pytorch_optimizer": ("but", BY_NAME),
-    "pytorch_ranger": ("but", SINGLE),
-    "ranger": ("but", SINGLE),
-    "ranger2020": ("but", SINGLE),
+    "pytorch_ranger": ("right", SINGLE),
+    "ranger": ("right", SINGLE),
+    "ranger2020": ("right", SINGLE),
     "ranger913a": ("right", NOTHING),
     "rangerlite": ("right", NOTHING),
     "rangerqh": ("wrong", {"phi-after-decay"}),
     "snoo": ("right", NOTHING),
-    "tensorflow_addons": ("but", SINGLE),
+    "tensorflow_addons": ("right", SINGLE),
     "tensormonk": ("but", {"schedule-frozen", "checkpoint-of-parameters-alone"}),
     "timm": ("wrong", {"phi-at-first-sync", "evaluation-synchronizes"}),
     "torch2-look-ahead": ("but", BY_NAME),
@@ -164,7 +167,7 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
 
 def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict[str, Any]:
     return {
-        "causes": [[{"clause": clause} for clause in clauses]] if clauses else [],
+        "causes": [[{"clause": each, "name": each} for each in clauses]] if clauses else [],
         "explained": explained,
         "errors": [{}] * failures,
         "profiles": [{"passed": 1}],
@@ -176,6 +179,7 @@ def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict
     [
         (found_with(), "right"),
         (found_with("LA-22"), "but"),  # a checkpoint is our convention
+        (found_with("single-precision"), "right"),  # in float32
         (found_with(failures=1), "but"),
         (found_with("LA-22", "LA-1"), "wrong"),  # where phi starts is the paper's
         (found_with(explained=False), "wrong"),
