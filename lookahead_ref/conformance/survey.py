@@ -35,7 +35,6 @@ _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
 """Generous, as a slow machine says nothing about an implementation."""
 
 _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
-_REMEMBERED = ("version", "date", "vectors", "verdict")
 
 
 def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
@@ -67,15 +66,14 @@ def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
     """Enter a run; a survey shows the newest version and vectors, with a history of all."""
     those = {each["name"]: each for each in before.get("implementations", ())}
     old = those.get(now["name"], {})
-    entry = {name: now[name] for name in _REMEMBERED}
+    entry = {name: now[name] for name in ("version", "date", "vectors", "verdict")}
     entry["causes"] = [cause["name"] for cause in now["causes"][0]] if now["causes"] else []
     same = (now["version"], now["vectors"])
     older = [e for e in old.get("history", []) if (e["version"], e["vectors"]) != same]
     history = [entry, *older]
     ages = "package" in now  # revisions have no order
     history.sort(key=lambda e: (ages and _age(e["version"]), e["vectors"]), reverse=True)
-    row = now if history[0] is entry else old
-    those[now["name"]] = {**row, "history": history}
+    those[now["name"]] = {**(now if history[0] is entry else old), "history": history}
     return {
         "format": _FORMAT.name,
         "version": _FORMAT.version,
@@ -156,7 +154,8 @@ def _age(version: str) -> tuple[list[int], str, list[int]]:
 def verdict(found: Mapping[str, Any]) -> str:
     """Return ``right``, ``wrong``, or ``but``, if right wherever a paper decides."""
     # Float32 is what people train in; that float64 is rounded to it is told beside.
-    causes = [c for c in sum(found["causes"][:1], []) if c["name"] != SinglePrecision.name]
+    causes = next(iter(found["causes"]), [])
+    causes = [each for each in causes if each["name"] != SinglePrecision.name]
     passed = any(row["passed"] for row in found["profiles"])
     if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
         return "wrong"
