@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref.cli.conform import TITLES
 from lookahead_ref.conformance.bugs import BUGS, MISTAKES, SinglePrecision
 from lookahead_ref.report import plots
 
@@ -57,21 +56,11 @@ def table() -> str:
     # SNOO is published as a listing, which this project wrote out.
     those = [each for each in _surveyed() if each["version"] != "from its paper"]
     named = {each["name"]: each for each in those}
-    lines = [["", "verdict", *TITLES.values(), "mistakes"], ["---"] * (len(TITLES) + 3)]
+    lines = ["| Implementation | Verdict | In one sentence |", "| --- " * 3 + "|"]
     for name, framework in SHOWN.items():
-        one = named[name]
-        rows = {row["name"]: row for row in one["profiles"]}
-        causes = [f"`{cause['name']}`" for cause in next(iter(one["causes"]), [])]
-        page = f"docs/conformance/implementations.md#{name}"
-        lines.append(
-            [
-                f"[{one['title']}]({page}) {one['version']}"
-                + f" ({framework})" * (framework not in one["title"]),
-                VERDICTS[one["verdict"]],
-                *(_cell(rows[each]) for each in TITLES),
-                ", ".join(causes),
-            ]
-        )
+        title, *said = _cells(named[name], "docs/conformance/implementations.md")
+        title += f" ({framework})" * (framework not in title)
+        lines.append(f"| {' | '.join([title, *said])} |")
     counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
     told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
     right = [each["title"] for each in those if each["verdict"] == "right"]
@@ -82,7 +71,7 @@ def table() -> str:
         f"{'; '.join(right)}. "
         f"The suite knows {known} mistakes by name."
     )
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])
+    return "\n".join([*lines, "", below])
 
 
 def report() -> str:
@@ -97,14 +86,18 @@ def report() -> str:
         "| --- " * 4 + "|",
     ]
     for one in sorted(those, key=_order):
-        sign, word, *_ = WORDS["VERDICTS"][one["verdict"]]
-        title = f"[{one['title']}](#{one['name'].lower()})"
         first = next(iter(WORDS["causes"](one)), None)
         clause = "" if first is None else first["clause"]
         shown = f"[{clause}](../spec.md#{clause.lower()})" if clause else ""
-        sentence = WORDS["sentence"](one).replace("|", "\\|")
-        lines.append(f"| {title} {one['version']} | {sign} {word} | {sentence} | {shown} |")
+        lines.append(f"| {' | '.join(_cells(one))} | {shown} |")
     return "\n".join(lines)
+
+
+def _cells(one: dict[str, Any], page: str = "") -> tuple[str, str, str]:
+    """Name an implementation, with a link to its section; its verdict; its first cause."""
+    sign, word, *_ = WORDS["VERDICTS"][one["verdict"]]
+    title = f"[{one['title']}]({page}#{one['name'].lower()}) {one['version']}"
+    return title, f"{sign} {word}", WORDS["sentence"](one).replace("|", "\\|")
 
 
 def _order(one: dict[str, Any]) -> tuple[bool, str]:
@@ -125,15 +118,6 @@ def play() -> str:
         f"[run the quick start in your browser]({site}/quickstart.html). Until they are\n"
         "published, `python docs/walk/make.py walk.html` writes the first in a clone."
     )
-
-
-def _cell(row: dict[str, Any]) -> str:
-    if row["verdict"] == "not offered":
-        return "–"
-    judged = sum(
-        row[each] for each in row if each not in ("name", "verdict", "unsupported")
-    )
-    return "passes" if row["passed"] == judged else f"{row['passed']} of {judged}"
 
 
 def explained() -> str | None:

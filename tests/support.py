@@ -1,11 +1,13 @@
 """What test files share: trees to optimize, gradients, runs, and comparison of bits."""
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -203,3 +205,15 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
             yield process
         finally:
             process.kill()
+
+
+def opened(page: Path, settings: str) -> str:
+    """A page as headless Chromium has it after its scripts have run."""
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser")))
+    if (chromium := next(found, None)) is None:
+        pytest.skip("needs chromium")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    options += ["--allow-file-access-from-files"]  # a page may look into a frame
+    options += [f"--user-data-dir={page.parent / 'profile'}"]
+    command = [chromium, *options, f"{page.as_uri()}#{settings}"]
+    return subprocess.check_output(command, stderr=subprocess.PIPE, text=True, timeout=90)

@@ -13,6 +13,8 @@ import pytest
 from lookahead_ref.conformance import cases
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOOR = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
 LINKS = re.compile(r'\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"')
 
 
@@ -21,27 +23,25 @@ def links(text: str) -> list[str]:
 
 
 def test_readmes_links_lead_somewhere_here_and_on_pypi() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    beside = [each for each in links(text) if not each.startswith(("http", "#", "../../"))]
+    beside = [
+        each for each in links(README) if not each.startswith(("http", "#", "../../"))
+    ]
     assert [each for each in beside if not (ROOT / each.partition("#")[0]).exists()] == []
     shown = links(runpy.run_path(str(ROOT / "setup.py"))["readme"]())
-    assert len(shown) == len(links(text))
+    assert len(shown) == len(links(README))
     assert [each for each in shown if not each.startswith(("https://", "#"))] == []
 
 
 def test_readmes_table_is_that_of_the_survey_and_its_links_are_those_of_the_site() -> None:
-    door = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert door["fill"](text, survey=door["table"](), play=door["play"]()) == text
-    assert f"$ lookahead-ref conform {' '.join(door['ASKED'])}\n" in text
+    assert DOOR["fill"](README, survey=DOOR["table"](), play=DOOR["play"]()) == README
+    assert f"$ lookahead-ref conform {' '.join(DOOR['ASKED'])}\n" in README
 
 
 def test_the_picture_has_a_dot_for_each_seed() -> None:
     runs = [{"history": [{"train_loss": loss}]} for loss in (0.1, 0.2, 0.4)]
     titles = ("SGD, learning rate 0.1", "Lookahead, learning rate 0.1", "SGD, momentum 0.9")
     arms = [{"title": title, "runs": runs} for title in titles]
-    draw = runpy.run_path(str(ROOT / "docs" / "front_door.py"))["picture"]
-    _, *panels = draw({"arms": arms}, "dark").axes
+    _, *panels = DOOR["picture"]({"arms": arms}, "dark").axes
     dots = [[len(each.get_offsets()) for each in panel.collections] for panel in panels]
     assert dots == [[3, 3], [3]]
 
@@ -55,13 +55,11 @@ def test_the_losses_in_readme_are_computed() -> None:
     arms = [arm(f"SGD, {each}", 0.01, 0.02, 0.6) for each in alone]
     arms += [arm(f"Lookahead, {each}", 0.03, 0.03, 0.03) for each in alone[1:]]
     arms += [arm(f"Lookahead, {alone[0]}", 0.01, 0.05, 0.07)]
-    door = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
-    said = door["seen"]({"arms": arms}).replace("\n", " ")
+    said = DOOR["seen"]({"arms": arms}).replace("\n", " ")
     assert "1 of 3 runs of SGD fail (they stay below 50 %" in said
     assert "validation accuracy), and 0 of Lookahead's" in said
     assert "1.5 to 2.5 times as high" in said
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert said.partition(". ")[2][:40] in text.replace("\n", " ")
+    assert said.partition(". ")[2][:40] in README.replace("\n", " ")
 
 
 def test_the_owners_address_is_to_be_written_in_one_place_only() -> None:

@@ -4,8 +4,6 @@ import html
 import json
 import re
 import runpy
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,9 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.conformance import Observation, Trajectory, cases, decode, judge
+from support import opened
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "walk" / "make.py"))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-
-
-def opened(page: Path, settings: str) -> str:
-    """Return the page as the browser has it after its scripts have run."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    options += [f"--user-data-dir={page.parent / 'profile'}"]
-    command = [CHROMIUM, *options, f"{page.as_uri()}#{settings}"]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=90
-    ).stdout
 
 
 @pytest.fixture(scope="module")

@@ -94,17 +94,19 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
     if "python" in one:
         yield f"It runs in Python {html.escape(one['python'])}. "
     yield (
-        f'Its badge: <img src="{badges}/{name}.svg" alt="lookahead: {word}"> '
+        f'Its badge: <img class="dark-light" src="{badges}/{name}.svg" '
+        f'alt="lookahead: {word}"> '
         f'(<a href="{badges}/{name}.json">for shields.io</a>).</p>\n<ul>'
     )
     for place, explanation in enumerate(one["causes"]):
-        for each in explanation:
+        for at, each in enumerate(explanation):
+            before = ("Together with " if at else "Or equally ") if place else ""
             told = f"it {html.escape(each['says'])}"
             if each["name"] in NAMED:  # not an edit of the oracle
                 bug = f'<a href="{page("conformance/bugs", each["name"])}">'
                 told = f"{bug}<code>{each['name']}</code></a>: {told}"
             yield (
-                f"<li>{'Or equally ' if place else ''}{told} "
+                f"<li>{before}{told} "
                 f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)} "
                 f"{html.escape(_from(each))}.</li>\n"
             )
@@ -173,15 +175,16 @@ table.classList.add("survey");
 def badge(verdict: str) -> str:
     """Draw a badge, in words of its own width."""
     _, _, word, colour, _ = VERDICTS[verdict]
-    left, right = 66, 10 + 7 * len(word)
+    left, right = 66, 10 + 6 * len(word)
     text = 'y="14" fill="#fff" font-family="Verdana,sans-serif" font-size="11"'
+    text += ' text-anchor="middle"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" '
         f'role="img" aria-label="lookahead: {word}"><title>lookahead: {word}</title>'
         f'<rect width="{left}" height="20" fill="#444"/>'
         f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>'
-        f'<text x="5" {text}>lookahead</text>'
-        f'<text x="{left + 5}" {text}>{word}</text></svg>\n'
+        f'<text x="{left / 2}" {text}>lookahead</text>'
+        f'<text x="{left + right / 2}" {text}>{word}</text></svg>\n'
     )
 
 
