@@ -1,9 +1,10 @@
 """Small models, data and a backend for the tests of training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import autograd.numpy as anp
 import numpy as np
 
 import lookahead_ref as la
@@ -13,6 +14,21 @@ from lookahead_ref.zoo.losses import Evaluation, accuracy, softmax_cross_entropy
 X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
 Y = np.sin(X @ np.array([[0.5], [-1.0], [0.25], [0.75]], "float32"))
 """What ports to other frameworks learn."""
+BATCHES = [(X[n : n + 16], Y[n : n + 16]) for n in range(0, 96, 16)] * 8
+HIDDEN = {"w1": (4, 16), "b1": (16,), "w2": (16, 1)}
+"""The parameters of a network with one hidden layer."""
+
+
+def loss_of(params: Any, x: Any, y: Any, np: Any = anp) -> Any:
+    """The loss of this network, in NumPy or the like."""
+    hidden = np.tanh(x @ params["w1"] + params["b1"])
+    return np.mean((hidden @ params["w2"] - y) ** 2)
+
+
+def falls(losses: Sequence[Any]) -> bool:
+    """Whether the last ones' mean, and the last alone, is below half the first ones'."""
+    found = [float(each) for each in losses]
+    return bool(max(np.mean(found[-6:]), found[-1]) < np.mean(found[:6]) / 2)
 
 
 def measured(logits: Any, labels: Any) -> Evaluation:

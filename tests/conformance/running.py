@@ -1,7 +1,7 @@
 """Runs the suite on programs, in this process or by the command."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,12 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lookahead_ref as la
 from commands import Done, called
 from lookahead_ref.conformance import Case, UnsupportedError, cases, judge, observe
+from lookahead_ref.conformance.adapters import Pure
+from lookahead_ref.conformance.case_building import adam, build, lookahead
 from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.protocol import setup
 from lookahead_ref.conformance.running import Target, run
+from toys import BATCHES, HIDDEN, X, Y, falls, loss_of
 
 PORTING = Path(__file__).parents[2] / "docs" / "porting"
+TRAINING = Case(build("toy", "LA-2", lookahead(5, 0.5), adam(0.02), 48, shapes=HIDDEN))
+"""A run of training, whose gradients come from a network and not from the case."""
+UNTOLD = {"overflow", "subnormal", "no-gradient"}
 
 
 def conform(*arguments: str) -> Done:
@@ -33,12 +41,14 @@ def port(name: str, *needs: str) -> Any:
     return import_module(name)
 
 
-def broken(file: Path, right: str, wrong: str, folder: Path) -> Path:
+def broken(file: Path, changes: Mapping[str, str], folder: Path) -> Path:
     """Write a changed file of the porting guide under a new name."""
     source = file.read_text(encoding="utf-8")
-    assert source.count(right) == 1
+    for right, wrong in changes.items():
+        assert source.count(right) == 1
+        source = source.replace(right, wrong)
     changed = folder / f"wrong_{folder.name}.py"
-    changed.write_text(source.replace(right, wrong))
+    changed.write_text(source)
     return changed
 
 
@@ -74,14 +84,33 @@ def results(
 
 def chosen(*profiles: str, every: int = 1) -> list[Case]:
     """Return some cases of profiles, of one Lookahead with plain numbers."""
-    untold = {"overflow", "subnormal", "no-gradient"}
     some = [each for each in cases() if each.profile in profiles]
     some = [each for each in some if len(each.data["lookahead"]) == 1]
-    return [each for each in some if not untold & set(each.flags)][::every]
+    return [each for each in some if not UNTOLD & set(each.flags)][::every]
 
 
 def failed(some: Iterable[Result]) -> set[str]:
     return {each.case.id for each in some if each.status == "failed"}
+
+
+def trained(adapter: Any) -> list[Any]:
+    """Train a network through an adapter: the losses of the steps and, at last, of phi."""
+    given = setup(TRAINING, "float64")
+    adapter.start(given)
+    params, losses = given.params, []
+    for batch in BATCHES:
+        loss, gradients = la.value_and_grad(loss_of)(params, *batch)
+        losses.append(loss)
+        adapter.step(gradients)
+        params = adapter.fast()
+    return [*losses, loss_of(adapter.evaluation(), X, Y)]
+
+
+def assert_trains(adapter: Any) -> None:
+    """The loss falls, at the slow weights too, and is the library's at each step."""
+    found = trained(adapter)
+    assert falls(found)
+    np.testing.assert_allclose(found, trained(Pure()), rtol=1e-9)
 
 
 def statuses(some: Iterable[Result]) -> set[str]:

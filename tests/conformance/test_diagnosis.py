@@ -1,7 +1,6 @@
 """The diagnosis of many, similar or invisible causes."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from lookahead_ref.conformance import Case, cases, judge, load, observe
 from lookahead_ref.conformance.bugs.helpers import bits_swapped
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
-from lookahead_ref.conformance.protocol import setup
 from lookahead_ref.conformance.reports import in_plain_words
 from lookahead_ref.conformance.summary import summarize
 
@@ -130,74 +128,3 @@ def test_swapped_bits_are_named_whatever_the_arithmetic_makes_of_them(
     (diagnosis,) = diagnose(found)
     assert named(diagnosis.explanations) == {frozenset(causes)}
     assert diagnosis.exceptions
-
-
-def wrappers(torch: Any) -> dict[str, Any]:
-    """Make wrappers around a right one, by how they keep their parameter groups."""
-
-    class Owning(torch.optim.Optimizer):  # type: ignore[misc]
-        # Its groups are its own, and the rate in them is pushed inwards.
-        def __init__(self, inner: Any, k: int, alpha: float) -> None:
-            groups = [dict(group) for group in inner.param_groups]
-            super().__init__(groups, {"lr": groups[0]["lr"]})
-            self.inner, self.k, self.alpha, self.steps = inner, k, alpha, 0
-            self.phi = [p.detach().clone() for p in groups[0]["params"]]
-
-        @torch.no_grad()  # type: ignore[untyped-decorator]
-        def step(self) -> None:
-            self.inner.param_groups[0]["lr"] = self.param_groups[0]["lr"]
-            self.inner.step()
-            self.steps += 1
-            if self.steps % self.k == 0:
-                for p, phi in zip(self.param_groups[0]["params"], self.phi, strict=True):
-                    p.copy_(phi.add_(p - phi, alpha=self.alpha))
-
-        def state_dict(self) -> dict[str, Any]:
-            return {"inner": self.inner.state_dict(), "phi": self.phi, "steps": self.steps}
-
-        def load_state_dict(self, saved: Any) -> None:
-            self.inner.load_state_dict(saved["inner"])
-            self.phi, self.steps = saved["phi"], saved["steps"]
-
-    class Stale(Owning):
-        # Its groups are the inner optimizer's, until that has new ones: after loading.
-        def __init__(self, inner: Any, k: int, alpha: float) -> None:
-            super().__init__(inner, k, alpha)
-            self.param_groups = inner.param_groups
-
-        def step(self) -> None:
-            kept, self.param_groups = self.param_groups, self.inner.param_groups
-            super().step()
-            self.param_groups = kept
-
-    return {"owning": Owning, "stale": Stale}
-
-
-@pytest.mark.parametrize(
-    ("kind", "causes"), [("owning", None), ("stale", "schedule-frozen-after-loading")]
-)
-def test_rates_are_written_where_a_scheduler_of_pytorch_writes(
-    kind: str, causes: str | None
-) -> None:
-    torch = pytest.importorskip("torch")
-    from lookahead_ref.conformance.adapters.pytorch import PyTorch
-
-    wrapper = wrappers(torch)[kind]
-
-    def adapter() -> Any:
-        return PyTorch(
-            lambda inner, level: wrapper(inner, level.k, level.alpha[0]), lambda *_: None
-        )
-
-    names = ("schedule-sgd-decay", "resume-schedule-after4", "resume-schedule-after6")
-    decay = [load().case(name) for name in names]
-    message = [named(x.explanations) for x in diagnose(results(adapter, decay, "float64"))]
-    assert message == ([{frozenset({causes})}] if causes else [])
-    # The case's learning rates are those of a real scheduler.
-    rates = setup(decay[0], "float64").inner.learning_rate
-    optimizer = wrapper(torch.optim.SGD([torch.zeros(1)], rates[0]), 5, 0.5)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.5)
-    for rate in rates:
-        optimizer.step()
-        assert optimizer.inner.param_groups[0]["lr"] == rate
-        schedule.step()

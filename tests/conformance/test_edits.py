@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance.running import chosen, results
+from conformance.running import UNTOLD, chosen, results
 from conformance.wrong import STEP, changed, program
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe, oracle
@@ -25,7 +25,6 @@ from lookahead_ref.conformance.reports import in_plain_words
 from lookahead_ref.conformance.searching import Search
 from lookahead_ref.conformance.summary import summarize
 
-UNTOLD = {"overflow", "subnormal", "no-gradient"}
 TABLES = tomllib.loads(Path(__file__).with_name("edits.toml").read_text(encoding="utf-8"))
 
 

@@ -4,20 +4,22 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import chdir
+from contextlib import chdir, closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conformance.running import conform, named, statuses, taken
+from conformance.running import TRAINING, assert_trains, conform, named, statuses, taken
 
 from lookahead_ref.cli.conform import STARTS
 from lookahead_ref.conformance import cases, generate
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.running import open_target
+from lookahead_ref.conformance.running import ProgramTarget, open_target
+from lookahead_ref.conformance.wire import Wired
 
-VECTORS = Path(generate.__file__).parent / "vectors"
-FILES = sorted(VECTORS.glob("*.json"))  # the index and the schemas are passed over
+FILES = sorted(
+    Path(generate.__file__).parent.glob("vectors/*.json")
+)  # the index and the schemas are passed over
 
 
 class Language(NamedTuple):
@@ -97,6 +99,11 @@ def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: str) -> N
     asked = ("resume", "evaluation", "outer", "workers")  # the rest is recorded
     chosen = [case for profile in asked for case in cases(profile)]
     assert statuses(taken(target, chosen)) == {"passed"}
+
+
+def test_it_trains_over_the_wire_as_the_library_does(command: str) -> None:
+    with closing(ProgramTarget(command, shlex.split(command))) as target:
+        assert_trains(Wired(target.ask, TRAINING))
 
 
 def test_a_mistake_in_it_is_found_and_named(

@@ -97,13 +97,7 @@ def test_flushing_subnormal_numbers_passes_at_gpu_and_not_at_strict() -> None:
 
 
 def judged_late(steps: int, error: float = 0.0) -> Verdict:
-    """Judge a case of 6 steps."""
-    case = load().case("state-heavy-ball-maintain-k2-alpha0.5")
-    return judge(case, observe(case, "float64", late(steps, error)), "float64")
-
-
-def late(steps: int, error: float) -> Any:
-    """A program that makes slow weights and slots only after so many steps, and wrong."""
+    """Judge slow weights and slots that are shown after so many of 6 steps, and wrong."""
 
     class Late(program()):  # type: ignore[misc]
         def slow(self) -> Any:
@@ -115,7 +109,8 @@ def late(steps: int, error: float) -> Any:
             moved = {n: {k: a + error for k, a in each.items()} for n, each in shown}
             return moved if self.each[0].innermost.clock > steps else {}
 
-    return Late()
+    case = load().case("state-heavy-ball-maintain-k2-alpha0.5")
+    return judge(case, observe(case, "float64", Late()), "float64")
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 6])

@@ -156,18 +156,13 @@ def test_pytorch_passes(case: ModelCase, dtype: str) -> None:
 
 def computed(case: ModelCase, data: Any = None) -> ModelAnswer:
     """What the oracle makes of a case, or of other data of the same shapes."""
-    loss, *others = models.run(data or case.data)
-    expected = case.expected
-    gradients, carried = (
-        {
-            name: np.array(list(map(float, values))).reshape(
-                expected[prefix + name].values.shape
-            )
-            for name, values in of.items()
-        }
-        for prefix, of in zip(("gradient ", ""), others, strict=True)
-    )
-    return ModelAnswer(float(loss), gradients, carried)
+    loss, gradients, carried = models.run(data or case.data)
+
+    def shaped(prefix: str, of: Any) -> dict[str, Any]:
+        shapes = {name: case.expected[prefix + name].values.shape for name in of}
+        return {name: np.array(x, float).reshape(shapes[name]) for name, x in of.items()}
+
+    return ModelAnswer(float(loss), shaped("gradient ", gradients), shaped("", carried))
 
 
 def with_gates(case: ModelCase, order: Sequence[int]) -> ModelAnswer:

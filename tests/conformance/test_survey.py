@@ -33,7 +33,7 @@ from lookahead_ref.conformance.survey import (
     surveyed,
     verdict,
 )
-from lookahead_ref.conformance.vectors import VERSION, Case, released
+from lookahead_ref.conformance.vectors import VERSION, released
 from lookahead_ref.extras import MissingExtraError
 from support import in_threads
 
@@ -337,12 +337,7 @@ def test_a_report_is_short_and_shows_what_it_says(name: str) -> None:
 # The suite on them.
 
 PROFILES = ("state", "schedule", "evaluation", "inner:sgd", "outer")
-
-
-def chosen() -> list[Case]:
-    """A part of the cases, as all of them take minutes."""
-    found = [case for name in PROFILES for case in cases(name)[::2]]
-    return [case for case in found if not {"subnormal", "overflow"} & set(case.flags)]
+SOME = [case for name in PROFILES for case in cases(name)[::2]]  # all take minutes
 
 
 @pytest.mark.slow
@@ -352,7 +347,8 @@ def test_its_failures_are_named(name: str) -> None:
         pytest.skip(f"needs {name}")
     target = open_target(name)
     dtype = "float32" if name == "fairscale" else "float64"  # it has no other
-    results = taken(target, chosen(), dtypes=[dtype])
+    chosen = [each for each in SOME if not {"subnormal", "overflow"} & set(each.flags)]
+    results = taken(target, chosen, dtypes=[dtype])
     assert name in builtin()
     assert target.name.startswith(f"{name} ")
     assert "error" not in statuses(results)

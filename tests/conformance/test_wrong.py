@@ -28,11 +28,8 @@ def pool(*causes: str) -> list[Case]:
 
 def flagged(cause: str, most: int, levels: int = 9) -> list[Case]:
     """Return about so many of the cases that have a cause for a flag."""
-    found = [
-        case
-        for case in pool(cause)
-        if cause in case.flags and len(case.data["lookahead"]) <= levels
-    ]
+    found = [case for case in pool(cause) if cause in case.flags]
+    found = [case for case in found if len(case.data["lookahead"]) <= levels]
     return found[:: 1 + len(found) // most]
 
 
@@ -49,8 +46,7 @@ def telling(*causes: str) -> list[Case]:
         slots += flagged("interpolated-slots-swapped", 2)
         some = [*some[:: 1 + len(some) // 8], *some[-1:]]
         chosen = [*pool(*causes)[::12], *some, *late[-1:], *slots]
-        return list({case.id: case for case in chosen}.values())
-    if causes and MADE_AT_ONCE.issuperset(causes):
+    elif causes and MADE_AT_ONCE.issuperset(causes):
         return [
             case
             for profile in ("wrapper", "schedule", "inner:heavy-ball", "inner:adam")
@@ -59,8 +55,9 @@ def telling(*causes: str) -> list[Case]:
             and case.data["problem"]["kind"] != "double-well"
             and {each["inner_state"] for each in case.data["lookahead"]} == {"maintain"}
         ]
-    some = pool(*causes)[:: 4 if len(pool(*causes)) < 60 else 12]
-    chosen = [*some, *(case for cause in causes for case in flagged(cause, 8))]
+    else:
+        some = pool(*causes)[:: 4 if len(pool(*causes)) < 60 else 12]
+        chosen = [*some, *(case for cause in causes for case in flagged(cause, 8))]
     return list({case.id: case for case in chosen}.values())
 
 

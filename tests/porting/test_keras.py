@@ -182,7 +182,7 @@ def test_a_broken_way_of_use_is_named(keras: Any, name: str, tmp_path: Path) -> 
     port("wrapper_keras")
     from lookahead_ref.conformance.adapters import keras_profile
 
-    file = broken(FILE, *USED_WRONGLY[name], tmp_path)
+    file = broken(FILE, dict([USED_WRONGLY[name]]), tmp_path)
     make = keras_profile.lookahead_of(f"{file}:Lookahead")
     with pytest.raises(Exception):  # noqa: B017, PT011
         keras_profile.CHECKS.by_name[name].run(make)

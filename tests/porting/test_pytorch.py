@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.running import PORTING, broken, conform, port
+from conformance.running import PORTING, broken, conform, named, port, results
+
+from lookahead_ref.conformance import adapters, load
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.protocol import setup
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FILE = PORTING / "wrapper_pytorch.py"
@@ -58,6 +62,8 @@ OWNED = {
     LOAD: f"self.__dict__.pop('kept'); {LOAD}",
 }
 """Groups of its own, whose rates it hands to the inner optimizer: right too."""
+STALE = dict([USED_WRONGLY["scheduler-after-loading"]])
+"""Its groups are the inner optimizer's, until that has new ones: after loading."""
 
 
 def judged(target: str) -> tuple[int, dict[str, Any]]:
@@ -71,10 +77,7 @@ def test_a_right_port_holds_in_every_way_of_use(
     changes: dict[str, str], tmp_path: Path
 ) -> None:
     port("wrapper_pytorch", "torch")
-    file = FILE
-    for right, wrong in changes.items():
-        file = broken(file, right, wrong, tmp_path)
-    code, found = judged(f"{file}:Lookahead")
+    code, found = judged(f"{broken(FILE, changes, tmp_path)}:Lookahead")
     others = {name: each["verdict"] for name, each in found.items() if each["says"]}
     assert others == {"groups-of-their-own": "not offered"}
     assert code == 0
@@ -88,10 +91,43 @@ def test_a_way_of_use_that_is_broken_is_named(
     port("wrapper_pytorch", "torch")
     from lookahead_ref.conformance.adapters import pytorch_profile
 
-    file = broken(FILE, right, wrong, tmp_path)
+    file = broken(FILE, {right: wrong}, tmp_path)
     make = pytorch_profile.lookahead_of(f"{file}:Lookahead")
     with pytest.raises(Exception):  # noqa: B017, PT011
         pytorch_profile.CHECKS.by_name[name].run(make)
+
+
+@pytest.mark.parametrize(
+    ("changes", "causes"),
+    [(OWNED, []), (STALE, [{frozenset({"schedule-frozen-after-loading"})}])],
+    ids=["own-groups", "stale-groups"],
+)
+def test_rates_are_written_where_a_scheduler_of_pytorch_writes(
+    changes: dict[str, str], causes: list[Any], tmp_path: Path
+) -> None:
+    port("wrapper_pytorch", "torch")
+    import torch
+
+    from lookahead_ref.conformance.adapters.pytorch import PyTorch
+
+    file = broken(FILE, changes, tmp_path)
+    wrapper: Any = adapters.adapter(f"{file}:Lookahead")
+
+    def wrap(inner: Any, level: Any) -> Any:
+        return wrapper(inner, level.k, level.alpha[0])
+
+    names = ("schedule-sgd-decay", "resume-schedule-after4", "resume-schedule-after6")
+    decay = [load().case(name) for name in names]
+    found = diagnose(results(lambda: PyTorch(wrap, lambda *_: None), decay, "float64"))
+    assert [named(each.explanations) for each in found] == causes
+    # The case's learning rates are those of a real scheduler.
+    rates = setup(decay[0], "float64").inner.learning_rate
+    optimizer = wrapper(torch.optim.SGD([torch.zeros(1)], rates[0]), 5, 0.5)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.5)
+    for rate in rates:
+        optimizer.step()
+        assert optimizer.inner.param_groups[0]["lr"] == rate
+        schedule.step()
 
 
 @pytest.mark.parametrize("place", ["meta", "float64"])
