@@ -120,8 +120,7 @@ def test_the_survey_has_a_release_and_every_implementation() -> None:
     assert {each["name"] for each in found["implementations"]} == {*PEERS, *files}
     known = {case.id for case in cases()}
     for each in found["implementations"]:
-        assert each["vectors"] == VERSION
-        assert each["cases"] in sizes
+        assert (each["vectors"], each["cases"] in sizes) == (VERSION, True)
         assert {**each, **described(str(files.get(each["name"], each["name"])))} == each
         causes = chain.from_iterable(each["causes"])
         for entry in (*each["beyond"], *each["errors"], *causes):
@@ -356,9 +355,8 @@ def test_its_failures_are_named(name: str) -> None:
     assert len(found) <= 1
     # These cases save a state only with outer optimizers.
     causes = {c for c in READ[name][1] if name == "torchft" or "checkpoint" not in c}
-    conventions = {each.name for each in CONVENTIONS}
     message = named(found[0].explanations if found else [()])
-    assert causes in [each - conventions for each in message]
+    assert causes in [each - {some.name for some in CONVENTIONS} for each in message]
 
 
 def test_a_missing_package_is_reported_with_its_extra() -> None:
