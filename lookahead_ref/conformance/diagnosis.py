@@ -51,13 +51,13 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     for most in (1, AT_ONCE):
         found, single = search.few(telling, most)
         if found and single and not search.is_narrow:
-            # Something is rounded, but not everything is.
+            # Something is rounded, but not everything; more than two are told as one.
             narrow = list(dict.fromkeys([*search.supposed, *found]))
             edits = search.edited(narrow, telling, single=False, narrow=True)
             edits = edits or search.whole(
                 search.together(narrow, telling, single=False), telling, single=False
             )
-            if edits:
+            if edits and len(edits[0].difference(found[0], CONVENTIONS)) <= 2:
                 found, single = edits, False
         if most == 1 and not found:
             if swapped := search.swapped(telling):

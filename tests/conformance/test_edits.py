@@ -123,12 +123,12 @@ def test_two_changes_without_a_name_are_found_one_after_the_other() -> None:
     assert sorted(each.says[:12] for each in causes) == ["divides by t", "goes through"]
 
 
-def test_the_arrays_that_are_kept_in_float32_are_named() -> None:
-    velocity = 's["velocity"] = h["momentum"] * s["velocity"] + g'
-    narrow = velocity.replace("= h", "= np.float32(h") + ")"
-    found = results(changed([(velocity, narrow)]), chosen("inner:heavy-ball"))
+@pytest.mark.parametrize("says", TABLES["rounded"])
+def test_what_is_rounded_to_float32_is_told_as_one_cause(says: str) -> None:
+    profile, right, wrong = TABLES["rounded"][says]
+    found = results(changed([(right, wrong)], np=np), chosen(profile))
     ((cause,),) = diagnose(found)[0].explanations
-    assert cause.says == "keeps slots in float32 though it works in float64"
+    assert cause.says == f"{says} though it works in float64"
 
 
 def test_what_is_in_float32_is_compared_with_hyperparameters_of_float32() -> None:

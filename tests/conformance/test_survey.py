@@ -68,6 +68,7 @@ BY_NAME = {"only-momentum-reset", "only-momentum-interpolated"}
 INNER_ALONE = {"checkpoint-of-inner-alone"}
 STALE = {*INNER_ALONE, "schedule-frozen-after-loading"}
 IN_PLACE = {"only-momentum-reset", "interpolated-slots-aliased-in-place"}
+OF_TWO = {"interpolated-slots-aliased", "outer-sync-between-inner-ones"}
 NOTHING: set[str] = set()
 READ: dict[str, tuple[str, set[str]]] = {
     "authors-pytorch": ("but", {*IN_PLACE, *INNER_ALONE}),
@@ -82,10 +83,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "lonepatient": ("but", {"only-momentum-reset", *STALE}),
     "mxnet": ("but", {"edit of OracleInner.__init__", "edit of OracleInner.step"}),
     "nachiket273": ("but", STALE),
-    "nested_lookahead": (
-        "wrong",
-        {*AT_STEP_1, "interpolated-slots-aliased", *STALE, "outer-sync-between-inner-ones"},
-    ),
+    "nested_lookahead": ("wrong", {*AT_STEP_1, *STALE, *OF_TWO}),
     "optax": ("but", {"reset-restarts-schedule"}),
     "over9000": ("wrong", {"phi-at-first-sync"}),
     "paddlepaddle": ("wrong", {"phi-after-first-step", *INNER_ALONE, *SINGLE}),
