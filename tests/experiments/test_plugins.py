@@ -123,7 +123,7 @@ def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     assert [arm["title"] for arm in found["arms"]] == ["Signed", "Lookahead (Signed)"]
     assert found["learning_rates"] == {"mine.py:Signed": 0.25}
     assert found["setting"]["Model"] == "<mine.Small object>"
-    assert found["setting"]["Data"] == "halves, 60 for training, 60 for validation"
+    assert found["setting"]["Examples"] == "60 for training, 60 for validation"
     report = (folder / "out" / "report.html").read_text()
     assert "halves: Lookahead and others" in report
     assert "No learning rate was given for mine.py:Signed: its own default" in report
