@@ -113,7 +113,7 @@ _MEASURED = {
     "ptb": "the validation text that comes with the data",
 }
 
-_FOUND = {
+FOUND = {
     "small": "the best of a grid, by validation accuracy on seeds 1000 to 1009 (SGD alone: "
     "0.05, 0.1, 0.2, 0.4; Adam alone: 0.005, 0.01, 0.02, 0.04)",
     "middle": where_from("resnet8"),
@@ -216,9 +216,9 @@ def plan(
     found: str = "",
     **options: Any,
 ) -> Plan:
-    """Plan the runs; `seeds` are the numbers in full and small, `found` is as `_FOUND`."""
+    """Plan the runs; `seeds` are the numbers in full and small, `found` is as `FOUND`."""
     count = request.seeds or seeds[request.size == "small"]
-    found = found or _FOUND[request.size]
+    found = found or FOUND[request.size]
     if request.learning_rate is not None:
         adam = any(arm.family == "Adam" for arm in arms)
         found = "SGD's given on the command line" + f", Adam's {found}" * adam
