@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.experiments.paper.classifiers import DIFFERS
-from lookahead_ref.experiments.paper.reproduce import NAMES
+from lookahead_ref.experiments.paper.reproduce import NAMES, plan
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.report.files import checked
 from lookahead_ref.report.words import duration, several
 
@@ -29,10 +30,15 @@ _HEAD = """\
 Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
 full setting (`--full`, on your own data), a small one that takes minutes and one between;
 see [how to repeat them](reproducing.md). This page shows results of small and middle
-settings, on the paper's data first, where it was run. They were made to fit into a few
-hours of two cores, with smaller models or fewer epochs than the paper's; so accuracies are
-far from those in the paper, and only the differences between methods can be compared. A
-program writes the page from the folders of the runs.
+settings, on the paper's data first, where it was run; ResNet-50 and AWD-LSTM are the full
+models, for one epoch. Each section took from seconds to ten hours of two cores, with a
+smaller model or fewer epochs than the paper's; so accuracies are far from those in the
+paper, and only the differences between methods can be compared. A program writes the page
+from the folders of the runs.
+
+Where the command of a section has `--epochs`, its runs were cut. The settings have, for
+pictures, 30 epochs in small and middle (Figures 1 and 10: 10) and 200 in full (Table 2,
+Figures 1 and 10: 60); for texts they have 12, 40 and 500 (the family: 4).
 
 Each section names a claim of the paper and says whether it was seen here. Differences are
 taken seed by seed. If the 95 % interval of the mean difference, by Student's t, excludes
@@ -67,18 +73,29 @@ def _place(heading: str) -> tuple[int, bool]:
     return [*NAMES.values()].index(title), data.startswith(_BUNDLED)
 
 
-def in_short(setting: Mapping[str, str]) -> str:
-    """Say in a line what decides most."""
+def usual_epochs(found: Mapping[str, Any]) -> int:
+    """Return how many epochs a reproduction's setting has, unless others are asked for."""
+    asked = {**found["request"], "epochs": None, "budget": None}
+    asked["data"] = asked["data"] or "digits"  # which the full setting must not lack
+    request = ReproduceSettings(**{**asked, "base": TrainSettings(**asked["base"])})
+    return plan(found["name"], request).arms[0].settings.epochs
+
+
+def in_short(setting: Mapping[str, str], usual: int) -> str:
+    """Say in a line what decides most, and whether it was cut."""
     model, pairs = setting["Model"], setting["k and alpha"]
     pairs = re.sub(r"(\d+) and ([\d.]+)", r"(\1, \2)", pairs).replace(";", ",")
+    count = int(setting["Epochs"])
+    of = f" of the setting's {usual}" if count < usual else ""
     return (
-        f"{model[0].upper()}{model[1:]}; {several(int(setting['Epochs']), 'epoch')}; "
+        f"{model[0].upper()}{model[1:]}; {several(count, 'epoch')}{of}; "
         f"{several(int(setting['Seeds']), 'seed')}; (k, alpha) = {pairs}."
     )
 
 
 def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> str:
     machine, timing = found["machine"], found["timing"]
+    short = in_short(found["setting"], usual_epochs(found))
     tables = "\n\n".join(found["tables"])
     sentences = [*found["notes"][DIFFERS], *([note] if note else [])]
     differs = "\n".join(f"- {sentence}" for sentence in sentences)
@@ -92,10 +109,10 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> st
     # Where the data was on that machine is nobody's concern.
     command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", found["command"])
     setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
-    summary = found["summary"].replace(" Here, by 95 %", "\n\n- Here, by 95 %")
+    summary = found["summary"].replace(" Here, ", "\n\n- Here, ")
     return (
         f"{found['title']}, on {found['setting']['Data']}{model}\n\n"
-        f"{in_short(found['setting'])}\n\n{summary}\n\n{drawn}{tables}\n\n"
+        f"{short}\n\n{summary}\n\n{drawn}{tables}\n\n"
         f"What differs from the paper:\n\n{differs}\n\n"
         f"Setting: {setting}.\n\n"
         f"```sh\n{command}\n```\n\n"

@@ -5,7 +5,7 @@ trains residual networks on CIFAR; this trains a small multilayer perceptron on 
 pictures of 8 by 8 pixels, so the numbers cannot be compared with the paper's.
 
 Each inner optimizer has the best learning rate of a grid, see
-`lookahead_ref.experiments.optimizers.LEARNING_RATES`, alone and inside Lookahead.
+`lookahead_ref.experiments.optimizers.where_from`, alone and inside Lookahead.
 """
 
 from collections import Counter
@@ -246,23 +246,20 @@ def learning_rates(settings: CompareSettings) -> str:
     said = []
     if chosen:
         of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
-        said.append(
-            f"The learning rate of {of} is {optimizers.where_from(settings.base.model)}, "
-            "and is the same alone and inside Lookahead."
-        )
-        if settings.base.data not in ("digits", "pydoc"):
-            said.append("It was not tuned for these data.")
+        where = optimizers.where_from(settings.base.model)
+        others = settings.base.data not in ("digits", "pydoc")
+        but = " It was not tuned for these data." * others
+        said.append(f"The learning rate of {of} is {where}.{but}")
     if given:
         said.append(
-            f"The learning rate of {_enumerated(given)} was given with the command, and "
-            "is the same alone and inside Lookahead; nothing was tuned here."
+            f"The learning rate of {_enumerated(given)} was given with the command."
         )
     if own:
-        said.append(
-            f"No learning rate was given for {_enumerated(own)}: its own default is the "
-            "same alone and inside Lookahead; nothing was tuned here."
-        )
-    return " ".join(said)
+        names = _enumerated(own)
+        said.append(f"No learning rate was given for {names}: its own default is taken.")
+    if given or own:
+        said.append("Nothing was searched here.")
+    return " ".join([*said, "Each rate is the same alone and inside Lookahead."])
 
 
 def _enumerated(names: Sequence[str]) -> str:
@@ -294,10 +291,8 @@ def _final_table(
 def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepared]) -> Plan:
     """Add to the plan what a reader of the report has to know."""
     first = prepared[0]
-    sizes = {"training": first.data.train, first.settings.evaluated: first.data.validation}
-    counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
     setting = {
-        "Data": ", ".join([first.data.name, *counts]),
+        "Data": first.data.name,
         "Model": described(first.model),
         "Batch size": first.batch_size,
         "Epochs": settings.base.epochs,

@@ -112,14 +112,18 @@ def _results(
     job: Job, outcomes: Sequence[Outcome], findings: Findings, began: datetime
 ) -> dict[str, Any]:
     plan = job.plan
-    names = getattr(job.prepared[0].data, "class_names", ())
+    first = job.prepared[0]
+    names = getattr(first.data, "class_names", ())
     classes = {"Classes": "; ".join(names)} if 0 < len(names) <= 20 else {}
+    parts = {"training": first.data.train, first.settings.evaluated: first.data.validation}
+    counts = [f"{x.size:,} for {what}" for what, x in parts.items() if hasattr(x, "size")]
+    of = "Tokens" if hasattr(first.data, "vocabulary") else "Examples"
     return {
         **stamp(f"lookahead-ref {job.name.split()[0]}"),
         "title": job.title,
         "command": command(job.name, job.settings),
         "request": asdict(job.settings),
-        "setting": {**plan.setting, **classes},
+        "setting": {**plan.setting, of: ", ".join(counts), **classes},
         "notes": dict(plan.notes),
         "summary": findings.summary,
         **job.more(outcomes),

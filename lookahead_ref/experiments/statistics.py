@@ -19,8 +19,10 @@ ACCURACY_AND_LOSSES: Mapping[str, int] = {
 
 _TITLES = {
     "validation_accuracy": "{} accuracy (points)",
+    "validation_top5_accuracy": "{} top-5 accuracy (points)",
     "validation_loss": "{} loss",
     "train_loss": "Training loss",
+    "test_loss": "Test loss",
 }
 
 
@@ -29,16 +31,18 @@ def summary(outcome: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
     return summarized(outcome, _shown(outcome, quantity, epoch))
 
 
-def perplexity(outcome: Outcome, split: str) -> Summary:
-    """Summarize the runs' final perplexity on one split of the text."""
-    losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
-    return summarized(outcome, [math.exp(loss) for loss in losses])
+def perplexities(outcome: Outcome) -> tuple[Summary, ...]:
+    """Summarize the runs' final perplexities: training, validation, test."""
+    return tuple(
+        summarized(outcome, [math.exp(x) for x in _shown(outcome, f"{split}_loss", -1)])
+        for split in ("train", "validation", "test")
+    )
 
 
 def quality(outcome: Outcome) -> Summary:
     """Summarize the runs' final perplexity for a text, or accuracy in percent."""
     if outcome.of_text:
-        return perplexity(outcome, "validation")
+        return perplexities(outcome)[1]
     return summary(outcome, "validation_accuracy")
 
 
@@ -56,8 +60,7 @@ def evaluated(outcomes: Sequence[Outcome]) -> str:
 
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
     """Summarize values of its runs; missing if they were not measured."""
-    measured = outcome.diverged or np.isfinite(values).any()
-    return summarize(values) if measured else MISSING
+    return summarize(values) if outcome.diverged or np.isfinite(values).any() else MISSING
 
 
 def rows(outcomes: Sequence[Outcome], quantities: Iterable[str]) -> tuple[Row, ...]:
@@ -76,8 +79,16 @@ def difference(one: Outcome, other: Outcome, quantity: str, *, epoch: int = -1) 
 
 
 def _shown(outcome: Outcome, quantity: str, epoch: int) -> list[float]:
+    if quantity.startswith("test_"):
+        return outcome.test(quantity.removeprefix("test_"))
     values = outcome.final(quantity, epoch=epoch)
     return [100 * value for value in values] if "accuracy" in quantity else values
+
+
+def measured(outcomes: Iterable[Outcome], quantity: str) -> bool:
+    """Whether a run measured a quantity, even if it diverged later."""
+    found = (_shown(x, quantity, epoch) for x in outcomes for epoch in x.measured)
+    return any(np.isfinite(values).any() for values in found)
 
 
 def interval(of: Summary) -> tuple[float, float] | None:
@@ -104,33 +115,23 @@ def difference_table(
     pairs: Sequence[tuple[Outcome, Outcome]],
     quantities: Mapping[str, int],
     *,
-    title: str,
-    caption: str,
-    stub: str,
     epoch: int = -1,
+    **words: str,
 ) -> Table:
     """Make a row for each pair: the first minus the second."""
-    return Table(
-        title=title,
-        caption=caption,
-        stub=stub,
-        columns=tuple(
-            Column(
-                _TITLES[name].format(evaluated(pairs[0])),
-                better="neither",
-                digits=digits,
-                sign="+",
-            )
-            for name, digits in quantities.items()
-        ),
-        rows=tuple(
-            Row(
-                one.arm.title,
-                tuple(difference(one, other, name, epoch=epoch) for name in quantities),
-            )
-            for one, other in pairs
-        ),
+    titles = {name: _TITLES[name].format(evaluated(pairs[0])) for name in quantities}
+    columns = (
+        Column(titles[name], better="neither", digits=digits, sign="+")
+        for name, digits in quantities.items()
     )
+    rows = (
+        Row(
+            one.arm.title,
+            tuple(difference(one, other, name, epoch=epoch) for name in quantities),
+        )
+        for one, other in pairs
+    )
+    return Table(columns=tuple(columns), rows=tuple(rows), **words)
 
 
 LOSSES = {"train_loss": "training loss", "batch_loss": "loss of batches"}
@@ -139,8 +140,7 @@ LOSSES = {"train_loss": "training loss", "batch_loss": "loss of batches"}
 
 def training_loss(outcomes: Iterable[Outcome]) -> str:
     """Return which of `LOSSES` was measured, preferably the first."""
-    measured = any(np.isfinite(each.history("train_loss")).any() for each in outcomes)
-    return "train_loss" if measured else "batch_loss"
+    return "train_loss" if measured(outcomes, "train_loss") else "batch_loss"
 
 
 def losses_table(
@@ -188,33 +188,46 @@ def differences_from(
     epoch: int = -1,
 ) -> Table:
     """Make the table of differences of arms from a reference, seed by seed."""
-    title = reference.arm.title
-    measured = training_loss([reference, *others]) == "train_loss"
-    shown = {n: of for n, of in quantities.items() if n != "train_loss" or measured}
+    title, outcomes = reference.arm.title, [reference, *others]
+    shown = {name: n for name, n in quantities.items() if measured(outcomes, name)}
     spread = ": mean ± sample standard deviation of the differences, seed by seed"
     if len(reference.runs) == 1:
         spread = ", one seed"
-    when = "at the end" if epoch == -1 else f"after epoch {epoch}"
+    at_the_end = epoch in (-1, reference.arm.settings.epochs)
+    when = "at the end" if at_the_end else f"after epoch {epoch}"
     return difference_table(
         [(other, reference) for other in others],
         shown,
         title=f"What differs from {title} {when}",
-        caption=f"Value minus that of {title}{spread}: {paired([reference, *others])}.",
+        caption=f"Value minus that of {title}{spread}: {paired(outcomes)}.",
         stub="Optimizer",
         epoch=epoch,
     )
 
 
-def against(differences: Table, quantity: str) -> str:
-    """Say for which rows of `differences_from` the first column shows an improvement."""
+def against(differences: Table, *quantities: str) -> str:
+    """Say for which rows of `differences_from` each quantity shows an improvement."""
     compared = differences.title.removeprefix("What differs from ")
-    sign, better = (1, "higher") if "accuracy" in quantity else (-1, "lower")
-    return verdicts(
-        f"a {better} {quantity} than that of {compared}",
-        {row.name: row.cells[0] for row in differences.rows},
-        sign,
-        differences.columns[0].digits,
-    )
+    names = [each.title.partition(" (")[0].lower() for each in differences.columns]
+    said = []
+    for name in quantities:
+        sign, better = (1, "higher") if "accuracy" in name else (-1, "lower")
+        effect = f"a {better} {name} than that of {compared}"
+        if name not in names:
+            said.append(f"Here, {effect} is not decided, as it was not measured.")
+            continue
+        at = names.index(name)
+        gains = {row.name: row.cells[at] for row in differences.rows}
+        said.append(verdicts(effect, gains, sign, differences.columns[at].digits))
+    return " ".join(said)
+
+
+def _ends(gain: Summary, digits: int) -> str:
+    """Write its interval, with as many digits as show that an end is not zero."""
+    found = interval(gain) or ()
+    while any(end and not float(f"{end:.{digits}f}") for end in found):
+        digits += 1
+    return " to ".join(f"{end:+.{digits}f}" for end in found)
 
 
 def verdicts(effect: str, gains: Mapping[str, Summary], sign: int, digits: int) -> str:
@@ -224,8 +237,7 @@ def verdicts(effect: str, gains: Mapping[str, Summary], sign: int, digits: int) 
         if gain.n == 0:
             said.setdefault("not known, as runs diverged,", []).append(name)
             continue
-        ends = " to ".join(f"{end:+.{digits}f}" for end in interval(gain) or ())
-        said.setdefault(verdict(gain, sign), []).append(f"{name} ({ends})")
+        said.setdefault(verdict(gain, sign), []).append(f"{name} ({_ends(gain, digits)})")
     parts = [f"{what} for {', '.join(said[what])}" for what in sorted(said, key=_ORDER)]
     n = max(gain.n for gain in gains.values())
     if n == 1:

@@ -383,15 +383,15 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
     ink = INK[theme]
     axes.set_yscale(row.scale)
     for curve in row.curves:
+        mark = {"marker": "o"} if len(curve.x) < 3 else {}
         if curve.family != family:
-            axes.plot(curve.x, curve.mean, color=GHOST[theme], linewidth=0.9, zorder=1)
+            grey = {"color": GHOST[theme], "linewidth": 0.9, "zorder": 1, **mark}
+            axes.plot(curve.x, curve.mean, **grey)
             continue
         # A second method without Lookahead needs another colour.
         shade = ink if curve.role == "other" else colour
-        line = {"color": shade, "label": curve.label, **_LINES[curve.role]}
-        if len(curve.x) < 3:
-            full = "none" if curve.role == "plain" else "full"
-            line |= {"marker": "o", "fillstyle": full}
+        fill = {"fillstyle": "none" if curve.role == "plain" else "full"}
+        line = {"color": shade, "label": curve.label, **_LINES[curve.role], **mark, **fill}
         axes.plot(curve.x, curve.mean, zorder=3, **line)
         band, look = curve.band(row.scale), {"alpha": 0.18, "linewidth": 0, "zorder": 2}
         axes.fill_between(curve.x, *band, color=shade, **look)

@@ -215,10 +215,8 @@ def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
-    for output, message in (
-        (tmp_path, "new or empty folder"),
-        (tmp_path / "kept", "exists"),
-    ):
+    messages = {tmp_path: "new or empty folder", tmp_path / "kept": "exists"}
+    for output, message in messages.items():
         with pytest.raises(OutputFolderError, match=message), new_folder(output, "compare"):
             pass
     with new_folder(tmp_path / "a" / "b", "compare") as made:

@@ -122,12 +122,11 @@ def test_each_family_has_its_panel_and_each_method_its_label() -> None:
 
 
 def test_a_run_of_one_epoch_is_shown_as_a_point() -> None:
-    one = [
-        Curve("a", "a", role, np.ones(1), np.ones((1, 1))) for role in ("plain", "other")
-    ]
-    (axes,) = curves_figure([Panel("loss", one)]).axes
-    assert [line.get_marker() for line in axes.get_lines()] == ["o", "o"]
-    assert [tick for tick in axes.get_xticks() if 0 < tick < 2] == [1]
+    kinds: tuple[Any, ...] = (("a", "plain"), ("a", "other"), ("b", "plain"))
+    one = [Curve("a", *kind, np.ones(1), np.ones((1, 1))) for kind in kinds]
+    for axes in curves_figure([Panel("loss", one)]).axes:
+        assert [line.get_marker() for line in axes.get_lines()] == ["o"] * 3
+        assert [tick for tick in axes.get_xticks() if 0 < tick < 2] == [1]
 
 
 @pytest.mark.parametrize(

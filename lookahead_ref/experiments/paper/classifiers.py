@@ -2,19 +2,24 @@
 
 The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides
 the learning rate by five after epochs 60, 120 and 160. Its slides name neither learning
-rates nor weight decay; those of the full setting here are from ``CIFAR/main.py`` of a
-public re-implementation. Lookahead wraps the optimizer of the line above it, with k = 5 and
-the alpha of the best cell of Table 5.
+rates nor weight decay. Lookahead has k = 5 and the alpha of the best cell of Table 5.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from lookahead_ref.experiments.models import backend
+from lookahead_ref.experiments.models import backend, defaults
+from lookahead_ref.experiments.optimizers import has, where_from
 from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
-from lookahead_ref.experiments.statistics import against, differences_from, summary
+from lookahead_ref.experiments.statistics import (
+    ACCURACY_AND_LOSSES,
+    LOSSES,
+    against,
+    differences_from,
+    summary,
+)
 from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
@@ -81,18 +86,13 @@ _SCHEDULES = {
     "step": "divided by 5 three times",
     "shortened": "divided by 10 three times",
     "constant": "constant",
-    "plateau": "halved when the validation loss stops improving",
+    "plateau": "halved after {} evaluations without a lower validation loss",
 }
 _KNOWN = {
-    "resnet8": "ResNet-8",
-    "resnet18": "ResNet-18",
-    "resnet32": "ResNet-32",
-    "resnet50": "ResNet-50",
-    "resnet152": "ResNet-152",
+    **{f"resnet{n}": f"ResNet-{n}" for n in (8, 18, 32, 50, 152)},
+    **{f"cifar{n}": f"CIFAR-{n}" for n in (10, 100)},
     "mlp": "multilayer perceptron, small",
-    "cifar10": "CIFAR-10",
     "ptb": "Penn Treebank",
-    "cifar100": "CIFAR-100",
     "mnist": "MNIST",
     "fashion-mnist": "Fashion-MNIST",
     "images": "pictures in folders",
@@ -113,13 +113,21 @@ _MEASURED = {
     "ptb": "the validation text that comes with the data",
 }
 
-_FOUND = {
-    "small": "the best of a grid on seeds 1000 to 1009",
-    "middle": "the best of a grid after an epoch of CIFAR-10",
-    "full": "as in a public re-implementation, Connah-rs/lookahead, which has others for "
-    "Lookahead, 0.1, and for Polyak averaging, 0.3, both without momentum",
+FOUND = {
+    "small": "the best of a grid, by validation accuracy on seeds 1000 to 1009 (SGD alone: "
+    "0.05, 0.1, 0.2, 0.4; Adam alone: 0.005, 0.01, 0.02, 0.04)",
+    "middle": where_from("resnet8"),
+    "full": where_from("resnet18") + ", which has others for Lookahead, 0.1, and for "
+    "Polyak averaging, 0.3, both without momentum",
 }
 """Where the learning rates are from, by size."""
+
+_WORDED = (
+    *("model", "data", "validation", "epochs", "batch_size", "schedule", "patience"),
+    *("learning_rate", "k", "alpha", "backend"),
+)
+EXEMPT = ("seed", "reduction")
+"""Settings that a report does not show: arms have all seeds, and sums the same terms."""
 
 
 def named(value: str) -> str:
@@ -128,39 +136,64 @@ def named(value: str) -> str:
     return _KNOWN.get(kind, kind)
 
 
-def shown(
-    settings: TrainSettings,
-    arms: Sequence[Arm],
-    seeds: int,
-    rate: str,
-    more: Mapping[str, str],
-) -> dict[str, str]:
-    """Return the settings of the runs, for the report."""
+def _written(settings: TrainSettings, name: str) -> str:
+    """Write a setting, or the model's default; nothing where it has no effect."""
+    kind, value = defaults(settings.model), getattr(settings, name)
+    if value is None:
+        value = {**vars(kind), **kind.options}.get(name)
+    if name == "weight_decay_kind" and settings.weight_decay:
+        value = value or "l2"
+    off = {"accumulate": 1, "workers": 1, "clip": 0}
+    used = has(name, settings.optimizer, settings.outer)
+    if not used or value in (None, (), off.get(name)):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"{x:g}" if isinstance(x, float) else str(x) for x in values)
+
+
+def _across(arms: Sequence[Arm], name: str) -> str:
+    """Write a setting, with the arms that differ from the first."""
+    found = dict[str, list[str]]()
+    for arm in arms:
+        if text := _written(arm.settings, name):
+            found.setdefault(text, []).append(arm.title)
+    return "; ".join(
+        text + f" for {' and '.join(of)}" * (arms[0].title not in of and len(of) < 3)
+        for text, of in found.items()
+    )
+
+
+def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str, str]:
+    """Return all settings of the runs, and how the rates were found, for the report."""
+    settings = arms[0].settings
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
     kind = settings.data.partition(":")[0]
     measured = _MEASURED.get(kind, "validation examples, held out from training")
+    if isinstance(settings.validation, int):
+        measured = f"{settings.validation} validation examples, held out from training"
     if settings.evaluated == "test":
         measured = "the test examples; none are held out from training"
-    parts = f", in {settings.accumulate} parts" if settings.accumulate > 1 else ""
-    read = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
-    sizes = {"resized to": settings.resize, "cropped to": settings.crop}
-    if sized := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
-        read["Pixels of pictures"] = ", ".join(sized)
-    pairs = dict.fromkeys(
-        f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
-    )
+    rest = {
+        field.name.replace("_", " ").capitalize(): _across(arms, field.name)
+        for field in fields(settings)
+        if field.name not in (*_WORDED, *EXEMPT)
+    }
+    pairs = dict.fromkeys(f"{x.k} and {x.alpha:g}" for x in inside if x.alpha is not None)
     return {
         "Model": named(settings.model),
         "Data": named(settings.data),
-        **read,
+        **({"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}),
         "Epochs": str(settings.epochs),
-        "Batch size": str(settings.batch_size) + parts,
-        "Schedule": _SCHEDULES.get(settings.schedule, settings.schedule),
-        "Learning rate": rate,
+        "Batch size": _written(settings, "batch_size"),
+        "Schedule": _SCHEDULES[settings.schedule].format(settings.patience),
+        "Learning rate": f"{_across(arms, 'learning_rate')}: {found}",
         "k and alpha": "; ".join(pairs),
         "Seeds": str(seeds),
         "Measured on": measured,
         **more,
+        **{name: text for name, text in rest.items() if text},
         "Backend": backend(settings),
     }
 
@@ -176,7 +209,6 @@ def differing(here: Mapping[str, str], paper: Mapping[str, str]) -> list[str]:
 
 def plan(
     request: ReproduceSettings,
-    settings: TrainSettings,
     arms: Sequence[Arm],
     paper: Mapping[str, str],
     *differs: str,
@@ -184,19 +216,14 @@ def plan(
     found: str = "",
     **options: Any,
 ) -> Plan:
-    """Plan the runs; `seeds` are the numbers in full and small, `found` is as `_FOUND`."""
+    """Plan the runs; `seeds` are the numbers in full and small, `found` is as `FOUND`."""
     count = request.seeds or seeds[request.size == "small"]
-    usual = found or _FOUND[request.size]
-    given = "given on the command line" if request.learning_rate is not None else usual
-    rate, decay = f"{settings.learning_rate:g} for all with SGD, {given}", ""
-    for adam in (arm.settings for arm in arms if arm.settings.optimizer == "adam"):
-        rate += f"; {adam.learning_rate:g} for Adam, {usual}"
-        if adam.weight_decay != settings.weight_decay:
-            decay = f"; {adam.weight_decay:g} for Adam, {adam.weight_decay_kind}"
-    more = {"Weight decay": f"{settings.weight_decay:g}{decay}"}
-    setting = shown(settings, arms, count, rate, more)
-    sentences = differing(setting, {**_STATED, **paper})
-    notes = {DIFFERS: (*sentences, *differs)}
+    found = found or FOUND[request.size]
+    if request.learning_rate is not None:
+        adam = any(arm.family == "Adam" for arm in arms)
+        found = "SGD's given on the command line" + f", Adam's {found}" * adam
+    setting = shown(arms, count, found)
+    notes = {DIFFERS: (*differing(setting, {**_STATED, **paper}), *differs)}
     return Plan(tuple(arms), range(count), setting, notes, **options)
 
 
@@ -221,7 +248,7 @@ def last_steps(
     )
     arm = Arm("Lookahead", settings, "Lookahead", "lookahead")
     looked: Any = {"measure": measure, "evaluations": evaluations}
-    return plan(request, settings, [arm], paper, differs, seeds=(1, 5), **looked)
+    return plan(request, [arm], paper, differs, seeds=(1, 5), **looked)
 
 
 def accuracy_table(
@@ -231,12 +258,17 @@ def accuracy_table(
     *,
     stub: str,
     measured: str,
-    columns: Sequence[Column],
-    also: Sequence[str] = (),
+    columns: Sequence[str],
+    also: str | None = None,
 ) -> Table:
-    """Make the table of accuracies, other quantities and the paper's numbers."""
+    """Make the table of accuracies, perhaps a loss too, and the paper's accuracies."""
     early = first_decay(outcomes[0].arm.settings)
-    accuracies = [("validation_accuracy", epoch) for epoch in (-1, early)]
+    cells = [("validation_accuracy", -1), ("validation_accuracy", early)]
+    titles = ["Here (%)", f"Here, epoch {early} (%)"]
+    found = [Column(title, better="higher") for title in titles]
+    if also is not None:
+        cells.append((also, -1))
+        found.append(Column(f"Here, {LOSSES[also]}", better="lower", digits=5))
     return Table(
         title=f"Final {outcomes[0].arm.settings.evaluated} accuracy",
         caption=(
@@ -244,12 +276,8 @@ def accuracy_table(
             f"before the learning rate first falls, measured on {measured}"
         ),
         stub=stub,
-        columns=(
-            Column("Here (%)", better="higher"),
-            Column(f"Here, epoch {early} (%)", better="higher"),
-            *columns,
-        ),
-        rows=rows(outcomes, [*accuracies, *((quantity, -1) for quantity in also)], paper),
+        columns=(*found, *(Column(f"Paper, {on} (%)", better="higher") for on in columns)),
+        rows=rows(outcomes, cells, paper),
     )
 
 
@@ -259,29 +287,33 @@ def rows(
     paper: Mapping[str, Sequence[Summary]],
 ) -> tuple[Row, ...]:
     """Make a row for each arm: quantities after an epoch, and the paper's numbers."""
-    return tuple(
-        Row(
-            outcome.arm.title,
-            (
-                *(summary(outcome, quantity, epoch=epoch) for quantity, epoch in cells),
-                *paper[outcome.arm.title],
-            ),
-        )
-        for outcome in outcomes
-    )
+    found = {
+        each.arm.title: [summary(each, name, epoch=epoch) for name, epoch in cells]
+        for each in outcomes
+    }
+    return tuple(Row(title, (*here, *paper[title])) for title, here in found.items())
+
+
+def from_first(
+    outcomes: Sequence[Outcome],
+    epochs: Sequence[int] = (),
+    quantities: Mapping[str, int] = ACCURACY_AND_LOSSES,
+) -> list[Table]:
+    """Tabulate how arms differ from the first, by default at the end and before decays."""
+    first, *others = outcomes
+    epochs = epochs or (-1, first_decay(first.arm.settings))
+    return [differences_from(first, others, quantities, epoch=each) for each in epochs]
 
 
 def compared(
-    outcomes: Sequence[Outcome], table: Table, said: str, *, early: bool = True
+    outcomes: Sequence[Outcome],
+    table: Table,
+    said: str,
+    differences: Sequence[Table],
+    *accuracies: str,
 ) -> Findings:
-    """Add the differences of all arms from the first, and the curves, to a table."""
-    sgd, *others = outcomes
-    differences = [differences_from(sgd, others)]
-    if early:
-        epoch = first_decay(sgd.arm.settings)
-        differences.append(differences_from(sgd, others, epoch=epoch))
-    words = [
-        against(each, f"{sgd.arm.settings.evaluated} accuracy") for each in differences
-    ]
+    """Add differences, what they decide and the curves to a table."""
+    names = [f"{outcomes[0].arm.settings.evaluated} {name}" for name in accuracies]
+    words = [against(each, *names) for each in differences]
     curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

@@ -8,17 +8,13 @@ from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
 from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
-from lookahead_ref.experiments.statistics import against, differences_from, perplexity
+from lookahead_ref.experiments.statistics import against, differences_from, perplexities
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Table
 
 _BASE = TrainSettings(
     model="lstm", data="pydoc", hidden=64, layers=1, epochs=4, batch_size=20, clip=0.25
 )
-_SETTING = {
-    "Outer optimizer": "Nesterov, learning rate 0.7, momentum 0.5, k = 20",
-    "Gradient clipping": "at norm 0.25",
-}
 _OURS = {"k": 5, "alpha": 0.5}
 _K = {"k": 20, "outer_momentum": 0.5}
 _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
@@ -27,7 +23,6 @@ _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
     "SNOO": (Method("snoo-adam", "SNOO", "SNOO", "lookahead"), _K),
     "DiLoCo": (Method("snoo-adam", "DiLoCo", "DiLoCo", "lookahead"), {**_K, "workers": 2}),
 }
-_RATE = 0.01
 _FOUND = "the better of 0.003 and 0.01 on seed 1000 after an epoch of Penn Treebank"
 
 
@@ -40,11 +35,11 @@ def plan(request: ReproduceSettings) -> Plan:
     )
     arms = []
     for title, (method, changed) in _ARMS.items():
-        given: Any = {"optimizer": method.name, "learning_rate": _RATE, **changed}
+        given: Any = {"optimizer": method.name, "learning_rate": 0.01, **changed}
         arms.append(Arm(title, replace(base, **given), method.family, method.role))
     count = request.seeds or 3
-    rate = f"{_RATE:g} for all, {_FOUND}; DiLoCo has SNOO's"
-    setting = shown(base, arms, count, rate, _SETTING)
+    found = f"{_FOUND}; DiLoCo has SNOO's"
+    setting = shown(arms, count, found, Outer="Nesterov, learning rate 0.7, k = 20")
     setting["Model"] = f"LSTM, {base.layers} layer of {base.hidden}"
     notes = {
         DIFFERS: [
@@ -62,13 +57,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         caption=f"{plan.shown.capitalize()}, on the slow weights.",
         stub="Method",
         columns=(Column("Validation", better="lower"), Column("Test", better="lower")),
-        rows=tuple(
-            Row(
-                outcome.arm.title,
-                (perplexity(outcome, "validation"), perplexity(outcome, "test")),
-            )
-            for outcome in outcomes
-        ),
+        rows=tuple(Row(each.arm.title, perplexities(each)[1:]) for each in outcomes),
     )
     differences = differences_from(outcomes[0], outcomes[1:], {"validation_loss": 4})
     summary = against(differences, "validation loss")

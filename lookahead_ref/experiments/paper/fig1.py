@@ -135,12 +135,10 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     )
     best = [100 * max(max(row) for row in run["accuracy"]) for run in runs]
     off = max(run["off_plane"] for run in runs)
+    better = "a higher mean accuracy along the path than that of the fast weights"
     summary = (
         "In the paper the fast weights explore around the minimum and the slow weights go "
         "to an area of better accuracy. "
-    )
-    better = "a higher mean accuracy along the path than that of the fast weights"
-    summary += (
         f"{verdicts(better, {'the slow weights': gain}, 1, 3)} The best of the plane is "
         f"{summarize(best).mean:.2f} %. The path leaves the plane by up to "
         f"{100 * off:.0f} % of its extent."

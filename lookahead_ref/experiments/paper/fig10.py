@@ -79,12 +79,12 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         ),
     )
     falls, rises = summarize(within), summarize(back)
+    lower = verdicts("a lower accuracy", {"the end of the inner loop": falls}, -1, 3)
+    higher = verdicts("a higher accuracy", {"the interpolation": rises}, 1, 3)
     summary = (
         "In the paper the inner loop tends to degrade the accuracy and the interpolation "
-        "recovers it. "
+        f"recovers it. {lower} {higher}"
     )
-    summary += verdicts("a lower accuracy", {"the end of the inner loop": falls}, -1, 3)
-    summary += " " + verdicts("a higher accuracy", {"the interpolation": rises}, 1, 3)
     picture = Picture(
         f"{of.capitalize()} accuracy of the fast weights after each step, seed 0; at the "
         "end of each cycle, also that of the slow weights.",

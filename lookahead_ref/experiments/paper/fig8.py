@@ -36,11 +36,11 @@ def plan(request: ReproduceSettings) -> Plan:
         arms.append(Arm(f"Lookahead, {family}", lookahead, family, "lookahead"))
     return classifiers.plan(
         request,
-        base,
         arms,
         {"Model": "ResNet-18", "Data": "CIFAR-10"},
         "The rates and momenta of the figure are not stated in the document; here they are "
         "multiples of the usual rate, and values around the usual momentum.",
+        found=f"multiples of {base.learning_rate:g}, {classifiers.FOUND[request.size]}",
     )
 
 

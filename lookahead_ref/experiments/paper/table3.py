@@ -7,7 +7,7 @@ from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, differing, reported, shown
 from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
-from lookahead_ref.experiments.statistics import against, differences_from, perplexity
+from lookahead_ref.experiments.statistics import against, differences_from, perplexities
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 from lookahead_ref.report.words import several
@@ -56,62 +56,45 @@ _RATES = {
     Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.03, 0.003),
     Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
 }
-"""Learning rates of small, middle and full settings. Each is the best of a grid for its arm
-(SGD: 10, 30, 100, in full by factors of two until both neighbours were worse; Adam: 0.005
-to 0.04, 0.001 to 0.1, and 0.001, 0.003, 0.01); in full Polyak's is that of SGD."""
+"""Learning rates of small, middle and full settings."""
 
-_ADAM_ON_WORDS = 0.01
-"""Adam's small rate on Penn Treebank, alone and in Lookahead."""
-
-_GRIDS = {
-    "small": "the best of a grid on seed 1000 after six epochs of Python's help",
-    "middle": "the best of a grid on seed 1000 after an epoch of Penn Treebank",
-    "full": "the best of a grid on seed 1000 after the first quarter of Penn Treebank",
+_SEARCHES = {
+    "small": "six epochs of Python's help (SGD: 10, 30, 100; Adam: 0.005 to 0.04)",
+    "middle": "an epoch of Penn Treebank (SGD: 10, 30, 100; Adam: 0.001 to 0.1)",
+    "full": "the first quarter of Penn Treebank (SGD: 15 to 120, in Lookahead 3.75 to 120, "
+    "by factors of two; Adam: 0.001, 0.003, 0.01; Polyak averaging was not searched)",
 }
+"""How long the runs were that the learning rates are from, and the grids."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    base = _OF_SIZES[request.size]
-    base = replace(
-        base,
-        data=request.data or base.data,
-        epochs=request.epochs or base.epochs,
-        **evaluation(request.base),
-        k=5,
-        alpha=0.5,
-    )
-    small = request.size == "small"
-    words = small and base.data.startswith("ptb:")
-    arms, rates = [], []
+    usual = replace(_OF_SIZES[request.size], **evaluation(request.base), k=5, alpha=0.5)
+    data, epochs = request.data or usual.data, request.epochs or usual.epochs
+    base = replace(usual, data=data, epochs=epochs)
+    words = request.size == "small" and base.data.startswith("ptb:")
+    arms = []
     for method, of_sizes in _RATES.items():
         rate = dict(zip(_OF_SIZES, of_sizes, strict=True))[request.size]
-        if method.family == "Adam" and words:
-            rate = _ADAM_ON_WORDS
-        if method.family == "SGD" and request.learning_rate is not None:
-            rate = request.learning_rate
+        if method.family == "SGD":
+            rate = request.learning_rate or rate
+        elif words:
+            rate = 0.01  # the better of two, see below
         settings = replace(base, optimizer=method.name, learning_rate=rate)
         if request.full and method.name == "polyak-sgd":
             # A stalled loss starts the averaging and nothing else.
             settings = replace(settings, nonmonotone=5, schedule="constant")
         arms.append(Arm(method.title, settings, method.family, method.role))
-        rates.append(f"{rate:g} for {method.name}")
     count = request.seeds or 3
     begun = "begun as in NT-ASGD, n = 5, at a constant rate"
     averaging = begun if request.full else "the running mean of all iterates"
-    of_sgd = of_adam = _GRIDS[request.size]
+    searched = f"the best of each arm on seed 1000 after {_SEARCHES[request.size]}"
     if words:
-        of_adam = "the better of 0.003 and 0.01 on seed 1000 after an epoch"
+        searched += ", Adam's the better of 0.003 and 0.01 after an epoch of Penn Treebank"
     if request.learning_rate is not None:
-        of_sgd = "given on the command line"
-    both = f"SGD's {of_sgd}, Adam's {of_adam}"
-    said = f"{', '.join(rates)}; {f'each {of_sgd}' if of_sgd == of_adam else both}"
-    more = {"Gradient clipping": f"at norm {base.clip:g}", "Averaging": averaging}
-    setting = shown(base, arms, count, said, more)
-    if request.full:
-        setting["Model"] = _PAPERS["Model"]
-    else:
-        layers = several(base.layers or 1, "layer")
-        setting["Model"] = f"LSTM, {layers} of {base.hidden}, dropout {base.dropout:g}"
+        searched = f"SGD's given on the command line, Adam's {searched}"
+    setting = shown(arms, count, searched, Averaging=averaging)
+    small_model = f"LSTM, {several(base.layers or 1, 'layer')} of {base.hidden}"
+    setting["Model"] = _PAPERS["Model"] if request.full else small_model
     notes = {DIFFERS: differing(setting, _PAPERS)}
     return Plan(tuple(arms), range(count), setting, notes)
 
@@ -130,22 +113,16 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             for split in ("training", "validation", "test")
         ),
         rows=tuple(
-            Row(
-                outcome.arm.title,
-                (
-                    *(perplexity(outcome, of) for of in ("train", "validation", "test")),
-                    *PAPER[outcome.arm.title],
-                ),
-            )
-            for outcome in outcomes
+            Row(each.arm.title, (*perplexities(each), *PAPER[each.arm.title]))
+            for each in outcomes
         ),
     )
-    found = {outcome.arm.title: outcome for outcome in outcomes}
-    losses = {"validation_loss": 4, "train_loss": 4}
-    around_sgd = [found["Lookahead (SGD)"], found["Polyak"]]
-    of_sgd = differences_from(found["SGD"], around_sgd, losses)
-    of_adam = differences_from(found["Adam"], [found["Lookahead (Adam)"]], losses)
+    losses = {"validation_loss": 4, "train_loss": 4, "test_loss": 4}
+    sgd, around_sgd, adam, around_adam, polyak = outcomes
+    of_sgd = differences_from(sgd, [around_sgd, polyak], losses)
+    of_adam = differences_from(adam, [around_adam], losses)
     said = "In the paper Lookahead lowers all three perplexities of both inner optimizers."
-    words = [against(each, "validation loss") for each in (of_sgd, of_adam)]
+    names = ("training loss", "validation loss", "test loss")
+    words = [against(each, *names) for each in (of_sgd, of_adam)]
     summary, curves = " ".join([said, *words]), {"curves": training_curves(outcomes)}
     return Findings(summary, (table, of_sgd, of_adam), curves)

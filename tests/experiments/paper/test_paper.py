@@ -6,7 +6,7 @@ import math
 import re
 import runpy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from commands import alone, results
 from formats import write_mnist
 from lookahead_ref import trees
 from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
+from lookahead_ref.experiments.optimizers import where_from
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, plan, prepare
+from lookahead_ref.experiments.paper.reproduce import NAMES, plan, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.resume import Note
@@ -121,6 +122,9 @@ def test_quantities_that_are_not_evaluated_are_left_out(name: str, tmp_path: Pat
     assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 2, 4, 5]
     assert "--evaluate-every 2 --no-evaluate-train" in results(tmp_path)["command"]
     assert all(math.isfinite(row.cells[0].mean) for row in made.findings.tables[0].rows)
+    than = re.findall(r"no interval: a higher (.*?) than that of", made.findings.summary)
+    accuracies = {"table1": [""] * 4, "table2": ["", "top-5 "] * 2}.get(name, [])
+    assert than == [f"validation {kind}accuracy" for kind in accuracies]
 
 
 def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Path) -> None:
@@ -138,6 +142,7 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     shown = (found["command"], found["machine"]["Processor"])
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
     assert page([found], before=text) == text
+    assert "; 1 epoch of the setting's 30; " in text
     full = {**found, "request": {**found["request"], "full": True}}
     assert page([full], before=text).count("\n## Table 2: ") == 2
     elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
@@ -155,17 +160,14 @@ def test_the_papers_numbers_are_those_of_the_document() -> None:
 def test_the_full_setting_is_the_papers_and_needs_data() -> None:
     with pytest.raises(ValueError, match="data must be given with full, as"):
         ReproduceSettings(full=True)
-    settings = classifiers.base(ReproduceSettings(full=True, data="cifar10:here"))
-    assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
-    assert settings.validation == "none"
-    held = TrainSettings(validation=5000)
-    asked = ReproduceSettings(full=True, data="cifar10:here", base=held)
-    assert classifiers.base(asked).validation == 5000
+    for given in (None, 5000):
+        base = TrainSettings(validation=given)
+        asked = ReproduceSettings(full=True, data="cifar10:here", base=base)
+        assert classifiers.base(asked).validation == (given or "none")
 
 
 def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
     full = table3.plan(ReproduceSettings(full=True, data="ptb:here"))
-    assert {arm.settings.model for arm in full.arms} == {"awd-lstm"}
     averaged = [arm.title for arm in full.arms if arm.settings.nonmonotone == 5]
     assert averaged == ["Polyak"]
     middle = table3.plan(ReproduceSettings(middle=True, data="ptb:here")).arms[0].settings
@@ -239,18 +241,18 @@ def test_three_points_on_a_line_span_no_plane() -> None:
         Plane(line, line + 1.0, line + 2.0)
 
 
-def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
+def outcome(title: str, finals: Sequence[float | None], trained: float = 1.0) -> Outcome:
     """An arm whose runs end with these validation accuracies; None: diverged."""
 
-    def record(epoch: int, accuracy: float) -> dict[str, float]:
-        losses = {"validation_loss": 1.0, "train_loss": 1.0}
-        return {"epoch": epoch, "validation_accuracy": accuracy, **losses}
-
     def measured(final: float | None) -> dict[str, Any]:
-        history = [record(n, x) for n, x in enumerate((0.1, final)) if x is not None]
+        accuracies = [x for x in (0.1, final) if x is not None]
+        rows = [{"validation_accuracy": x, "train_loss": x * trained} for x in accuracies]
+        history = [{**losses, **row, "epoch": n} for n, row in enumerate(rows)]
         error = None if final is not None else "diverged"
-        return {"history": history, "error": error, "test": None}
+        return {**rest, "history": history, "error": error}
 
+    losses = {"validation_loss": 1.0, "batch_loss": 1.0}
+    rest = {"test": {"loss": 1.0}, "log": [{"text": True}]}
     return Outcome(Arm(title, TrainSettings(epochs=1)), tuple(map(measured, finals)))
 
 
@@ -267,12 +269,23 @@ def test_a_clear_difference_is_reported_and_one_within_the_spread_is_not() -> No
     assert "; not decided for Noisy (-" in words
     words = statistics.against(differences(clear, sgd), "validation accuracy")
     assert "than that of Clear at the end is not seen for SGD (-" in words
+    near = statistics.verdicts("more", {"near": Summary(0.424, 0.59, 10)}, 1, 2)
+    assert near.endswith("more is seen for near (+0.002 to +0.846).")
+
+
+def test_table_3_decides_every_perplexity_or_says_that_none_was_measured() -> None:
+    for trained, count in ((1.0, 6), (math.nan, 4)):
+        outcomes = [outcome(title, [0.5, 0.6], trained) for title in table3.PAPER]
+        said = table3.find(table3.plan(QUICK), outcomes).summary
+        assert said.count(" loss than that of ") == 6
+        assert said.count(" is not decided for Lookahead (") == count
+        assert said.count(" is not decided, as it was not measured.") == 6 - count
 
 
 def test_nothing_is_said_about_a_diverged_run() -> None:
     table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
-    message = statistics.against(table, "accuracy")
+    message = statistics.against(table, "validation accuracy")
     assert message.endswith("is not known, as runs diverged, for Other.")
     assert "–" in table.markdown()
 
@@ -298,21 +311,37 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     planned = table5.plan(full)
     message = planned.notes[classifiers.DIFFERS]
     names = [sentence.partition(":")[0] for sentence in message]
-    assert names[:2] == ["Augmentation", "Learning rate"]
-    assert names[2:] == ["Seeds", "Measured on", "Weight decay"]
+    assert names[:4] == ["Augmentation", "Learning rate", "Seeds", "Measured on"]
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
-    small_pictures = TrainSettings(resize=72, crop=64)
-    full = ReproduceSettings(full=True, data="images:here", base=small_pictures)
-    message = experiment("table2").plan(full).notes[classifiers.DIFFERS]
-    assert any("here resized to 72, cropped to 64;" in each for each in message)
     found = table1.plan(full).setting
-    said = "0.05 .*SGD, .*Connah.* Lookahead, 0.1, .* 0.3, .*; 0.0003 for Adam, as in"
+    said = r"0.05; 0.0003 for Adam and Lookahead \(Adam\): .*Connah.* 0.1, .* 0.3, [^;]*$"
     assert re.match(said, found["Learning rate"])
-    assert found["Weight decay"] == "0.001; 1 for Adam, decoupled"
+    assert found["Weight decay"] == "0.001; 1 for Adam and Lookahead (Adam)"
+    middle = table1.plan(ReproduceSettings(middle=True, data="cifar10:here")).setting
+    assert middle["Learning rate"].endswith(f"(Adam): {where_from('resnet8')}")
     rate = table3.plan(replace(QUICK, learning_rate=9.0)).setting["Learning rate"]
-    assert "; SGD's given on the command line, Adam's the best of a grid on seed" in rate
+    assert ": SGD's given on the command line, Adam's the best of each arm" in rate
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
+
+
+BASES = (
+    TrainSettings("awd-lstm", optimizer="polyak-sgd", schedule="plateau", weight_decay=1.0),
+    TrainSettings("resnet8", optimizer="lookahead-heavy-ball", outer="heavy-ball"),
+    TrainSettings("lstm", optimizer="lookahead-mine.py:Own", alpha=0.5),
+)
+OTHER: dict[str, Any] = {"model": "mlp", "data": "pydoc", "optimizer": "adam"}
+OTHER |= {"schedule": "step", "backend": "numpy", "hyperparameters": [("a", 9)]}
+
+
+def test_every_setting_of_training_is_shown_unless_it_is_exempt() -> None:
+    def shown(**changes: Any) -> list[dict[str, str]]:
+        arms = [Arm("", replace(each, **changes), role="lookahead") for each in BASES]
+        return [classifiers.shown([arm], 1, "") for arm in arms]
+
+    names = [each.name for each in fields(TrainSettings)]
+    same = [name for name in names if shown(**{name: OTHER.get(name, 97)}) == shown()]
+    assert tuple(same) == classifiers.EXEMPT
 
 
 def test_if_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
@@ -326,17 +355,16 @@ CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
 
 def test_the_page_states_the_full_settings() -> None:
     text = (ROOT / "docs" / "reproducing.md").read_text("utf-8")
-    message = {}
+    told = []
     for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):
         for name in re.findall("`(.*?)`", names):
-            message[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
-    assert message.keys() == NAMES.keys() - {"family"}
-    for name, (model, epochs, batch, decay) in message.items():
-        request = ReproduceSettings(full=True, data="any")
-        settings = experiment(name).plan(request).arms[0].settings
-        assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
-        assert (epochs, batch) == (settings.epochs, settings.batch_size)
-        assert float(decay) == settings.weight_decay
+            settings = plan(name, ReproduceSettings(full=True, data="any")).arms[0].settings
+            told.append(name)
+            short = settings.model.replace("-", "")
+            assert model.replace("-", "").lower().startswith(short)
+            found = (settings.epochs, settings.batch_size, settings.weight_decay)
+            assert (int(epochs), int(batch), float(decay)) == found
+    assert set(told) == NAMES.keys() - {"family"}
 
 
 @pytest.mark.parametrize(
@@ -369,20 +397,16 @@ def test_a_budget_chooses_the_largest_setting_that_fits(
         prepare("table3", replace(asked, budget=seconds + 1.0), 2, tmp_path)
 
 
-OTHERS = {"full": True, "middle": True, "data": "mnist:other", "seeds": 9, "epochs": 9}
-OTHERS |= {"learning_rate": 0.9, "base.backend": "numpy", "base.validation": 9}
-OTHERS |= {"base.resize": 9, "base.crop": 9, "base.statistics_examples": 9}
-OTHERS |= {"base.evaluate_every": 9, "base.accumulate": 2}
-
-
 @pytest.mark.parametrize("place", [p for p, *_ in options(QUICK) if p != "budget"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_option_changes_the_plan_or_is_refused(name: str, place: str) -> None:
     usual = ReproduceSettings(data="mnist:here")
+    values: dict[str, Any] = {"full": True, "middle": True, "data": "mnist:other"}
     # The family's defaults are options of the others.
-    value = name == "family" if place == "base.evaluate_train" else OTHERS[place]
+    values |= {"base.backend": "numpy", "base.evaluate_train": name == "family"}
     outer, _, field = place.rpartition(".")
-    inner = {"base": replace(usual.base, **{field: value})} if outer else {field: value}
+    one = {field: values.get(place, 9)}
+    inner = {"base": replace(usual.base, **one)} if outer else one
     given = replace(usual, **inner)
     try:
         changed = plan(name, given)
