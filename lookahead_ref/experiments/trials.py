@@ -8,6 +8,7 @@ an extended one does only the new trials.
 
 import hashlib
 import json
+import re
 import shutil
 import threading
 import time
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.experiments import plugins, train
+from lookahead_ref.experiments import optimizers, plugins, train
 from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.parallel import LostWorkerError, Pool, on_one_thread
@@ -36,6 +37,7 @@ from lookahead_ref.stopping import StopRequest
 from lookahead_ref.training import Data, Event, NonFiniteLossError, RunStarted, StepTaken
 from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
+from lookahead_ref.training.progress import latest
 from lookahead_ref.training.workers import Team
 
 _FORMAT = "lookahead-ref trial"
@@ -169,7 +171,7 @@ def _noted(prepared: train.Prepared, folder: Path) -> Callback:
         if isinstance(event, RunStarted):
             note.write(event.batches_done, "about to train")
         elif isinstance(event, StepTaken):
-            note.write(event.step, f"epoch {event.epoch}, batch loss {event.loss:.4f}")
+            note.write(event.step, latest(event))
 
     return show
 
@@ -340,7 +342,12 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
 
 
 def _name(arm: Arm, trial: Trial) -> str:
-    return f"{arm.title}, seed {trial.settings.seed}"
+    settings, parts = trial.settings, [arm.title]
+    for name, value in {"k": settings.k, "alpha": optimizers.alpha(settings)}.items():
+        lacks = not re.search(rf"\b{name}\b", arm.title)
+        if lacks and optimizers.has(name, settings.optimizer, settings.outer):
+            parts.append(f"{name} {value}")
+    return ", ".join([*parts, f"seed {settings.seed}"])
 
 
 class _Watch:

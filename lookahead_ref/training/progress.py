@@ -46,21 +46,21 @@ class TrainingProgress:
             shown = reporter(total, "steps", self._console)
             self._reporter = self._open.enter_context(shown)
             self._pending = event.batches_done
-            self._message, self._shown = "", -math.inf
+            self._record, self._shown = "", -math.inf
             self._text, self._evaluated = event.text, event.evaluated
-            if event.batches_done:
-                self._flush(found=True)
+            begun = "" if event.batches_done else "evaluating the initial weights"
+            self._flush(begun, found=True)
         elif self._reporter is None:
             return
         elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
             # The first step compiles. A bar needs no update at every step.
             if (now := time.monotonic()) > self._shown + 0.1:
-                self._flush(found=self._shown < 0)
+                self._flush(latest(event), self._record, found=self._shown < 0)
                 self._shown = now
-        elif isinstance(event, EpochEnded) and event.record.epoch:
-            self._message = _described(event.record, self._text, self._evaluated)
-            self._flush()
+        elif isinstance(event, EpochEnded):
+            self._record = _described(event.record, self._text, self._evaluated)
+            self._flush(self._record, found=not event.record.epoch)
         elif isinstance(event, Diverging):
             self._console.print(
                 f"the weights after epoch {event.epoch} are worse than the initial ones: "
@@ -78,9 +78,10 @@ class TrainingProgress:
         self._open.close()
         self._reporter = None
 
-    def _flush(self, *, found: bool = False) -> None:
+    def _flush(self, *parts: str, found: bool = False) -> None:
         if self._reporter is not None:
-            self._reporter.advance(self._pending, self._message, found=found)
+            message = "; ".join(filter(None, parts))
+            self._reporter.advance(self._pending, message, found=found)
             self._pending = 0
 
     def __enter__(self) -> Self:
@@ -88,6 +89,11 @@ class TrainingProgress:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+
+
+def latest(event: StepTaken | StepSkipped) -> str:
+    """Write where a run is, and its latest loss."""
+    return f"epoch {event.epoch}, batch loss {event.loss:.4f}"
 
 
 def quality(loss: float, accuracy: float, *, text: bool) -> str:
@@ -98,13 +104,13 @@ def quality(loss: float, accuracy: float, *, text: bool) -> str:
 
 
 def _described(record: EpochRecord, text: bool, evaluated: str) -> str:
-    loss = (
-        f"batch loss {record.batch_loss:.4f}"
-        if record.train_loss is None
-        else f"training loss {record.train_loss:.4f}"
-    )
+    parts = [f"epoch {record.epoch}"]
+    if record.train_loss is not None:
+        parts.append(f"training loss {record.train_loss:.4f}")
+    elif record.batch_loss is not None:
+        parts.append(f"batch loss {record.batch_loss:.4f}")
     shown = quality(record.validation_loss, record.validation_accuracy, text=text)
-    parts = [f"epoch {record.epoch}", loss, f"{evaluated} {shown}"]
+    parts.append(f"{evaluated} {shown}")
     if record.skipped:
         parts.append(f"{record.skipped} skipped")
     return ", ".join(parts)
