@@ -9,12 +9,15 @@ import typer
 
 from lookahead_ref.cli.options import AsJson, with_settings
 from lookahead_ref.cli.terminal import (
+    MEASURING,
+    PREPARING,
     console,
     continued_by,
     epilog,
     print_folder,
     print_json,
     reported,
+    telling,
 )
 from lookahead_ref.experiments.settings import (
     AXES,
@@ -66,9 +69,9 @@ def train(
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments import train as training
-            from lookahead_ref.experiments.estimate import estimates
+            from lookahead_ref.experiments.estimate import estimate, measured
             from lookahead_ref.experiments.resume import begin, continued, own_code
-            from lookahead_ref.training import TrainingProgress
+            from lookahead_ref.training import Event, RunStarted, TrainingProgress
             from lookahead_ref.training.workers import check_stops, join, started
 
             folder, given = None, settings.workers
@@ -100,14 +103,20 @@ def train(
                 check_stops(
                     team, (options if folder is None else folder.options).on_nonfinite
                 )
-                prepared = training.prepare(settings)
+                with telling(PREPARING):
+                    prepared = training.prepare(settings)
                 if resume is None:
                     _refuse_unused(context, settings)
                     _ = prepared.initial_weights  # errors in the file show now
+
+            def estimated() -> str:
+                typer.echo(MEASURING, err=True)
+                processes = team.size // len(team.here)
+                return str(estimate(prepared, measured(prepared), None, processes))
+
             if where.dry_run:
                 if team.leads:
-                    processes = team.size // len(team.here)
-                    typer.echo(estimates([prepared], processes)[0])
+                    typer.echo(estimated())
                 raise typer.Exit
             with team.together():
                 if resume is None and output is not None and team.leads:
@@ -118,16 +127,19 @@ def train(
             own = own_code(prepared.settings)
             again = [word for option, text in own.items() for word in (f"--{option}", text)]
             words = ["lookahead-ref", "train", "--resume", str(path), *again]
-            stack.enter_context(continued_by(words))
-        if team.size == 1:
-            typer.echo(estimates([prepared])[0], err=True)
+            stack.enter_context(continued_by(words, path))
+
+        def show(event: Event) -> None:
+            if isinstance(event, RunStarted):
+                typer.echo(estimated(), err=True)
+
         with TrainingProgress(console(stderr=True)) as progress:
             result = training.run(
                 prepared,
                 folder,
                 team=team,
                 on_nonfinite=options.on_nonfinite,
-                callbacks=[progress],
+                callbacks=[show, progress],
             )
     if team.leads:
         _show(prepared, path, result, as_json=as_json)

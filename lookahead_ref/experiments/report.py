@@ -14,6 +14,7 @@ from rich.console import Console
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
+from lookahead_ref.experiments.estimate import Speed
 from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.parallel import Pool
 from lookahead_ref.experiments.statistics import LOSSES, training_loss
@@ -67,6 +68,8 @@ class Job:
     """Called with the folder before anything is trained."""
     logs: Callable[[Arm], Mapping[str, Any]] | None = None
     """An arm's labels in ``train.jsonl``; None: no such file."""
+    speed: Speed | None = None
+    """The speed of its runs, if it was measured."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class RunFolder:
         present = path.stat().st_size if path.exists() else 0
         if present < length:
             self.note(f"{path} lacks {length - present} bytes that were written before")
-        else:
+        elif present:
             os.truncate(path, length)
 
 

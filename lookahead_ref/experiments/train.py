@@ -199,8 +199,9 @@ def run(
         kept.flush_first(log)
 
         def write(event: Event) -> None:
-            # The log already says that the run began.
-            if restored is None or not isinstance(event, RunStarted):
+            # The log may already say that the run began; the first checkpoint is earlier.
+            begun = restored is not None and restored.log_bytes
+            if not (begun and isinstance(event, RunStarted)):
                 log(event)
 
         try:

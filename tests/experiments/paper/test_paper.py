@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands import alone, results
+from commands import alone, called, refused, results, succeeded
 from formats import write_mnist
 from lookahead_ref import trees
 from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
-from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
+from lookahead_ref.experiments.paper import classifiers, reproduce, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, plan, prepare
 from lookahead_ref.experiments.paper.walk import walking
@@ -339,34 +339,61 @@ def test_the_page_states_the_full_settings() -> None:
         assert float(decay) == settings.weight_decay
 
 
+COSTS = {"awd-lstm": 1.0, "lstm": 0.1}
+
+
+@pytest.fixture
+def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
+    """A text, and what was read and measured, at known speeds."""
+    text, done, load = f"text:{tmp_path / 'text'}", list[str](), plugins.load_data
+    (tmp_path / "text").write_text("the cat sat on the mat\n" * 2857)
+
+    def measured(run: train.Prepared) -> tuple[float, float, float]:
+        done.append(run.settings.model)
+        return COSTS[run.settings.model], 0.0, 0.0
+
+    for module in (estimate, reproduce):
+        monkeypatch.setattr(module, "measured", measured)
+    monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
+    monkeypatch.setattr(
+        plugins, "load_data", lambda data: (done.append(data), load(data))[1]
+    )
+    return text, done
+
+
 @pytest.mark.parametrize(
-    ("seconds", "size", "epochs"),
-    [(1e6, "full", 500), (200.0, "middle", 30), (9.0, "small", 1)],
+    ("seconds", "planned", "size", "epochs", "seeds"),
+    [
+        *[(1e6, 1, "full", 500, 1), (200.0, 1, "middle", 30, 1), (9.0, 1, "small", 1, 1)],
+        *[(18.0, 5, "small", 1, 2), (9.0, 5, "small", 1, 1)],
+    ],
 )
 def test_a_budget_chooses_the_largest_setting_that_fits(
-    seconds: float, size: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seconds: float, planned: int, size: str, epochs: int, seeds: int, timed: Any, here: Path
 ) -> None:
-    costs = {"awd-lstm": 1.0, "lstm": 0.1}
-    monkeypatch.setattr(
-        estimate, "_measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
-    )
-    monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
-    text, read, load = f"text:{tmp_path / 'text'}", list[str](), plugins.load_data
-    (tmp_path / "text").write_text("the cat sat on the mat\n" * 2857)
-    monkeypatch.setattr(
-        plugins, "load_data", lambda data: (read.append(data), load(data))[1]
-    )
-    asked = ReproduceSettings(budget=seconds, data=text, seeds=1)
-    job = prepare("table3", asked, 2, tmp_path)
+    text, done = timed
+    asked = ReproduceSettings(budget=seconds, data=text, seeds=planned)
+    job = prepare("table3", asked, 2, here)
     chosen = job.settings
-    assert (chosen.size, chosen.epochs, chosen.budget) == (size, epochs, None)
-    assert read == [text]
+    assert (chosen.size, chosen.epochs, chosen.seeds) == (size, epochs, seeds)
+    assert done.count(text) == 1
     # The same command continues a folder even if it measures another speed later.
-    job.begin(tmp_path)
-    costs.clear()
-    assert prepare("table3", asked, 1, tmp_path).plan == job.plan
-    with pytest.raises(KeyError):
-        prepare("table3", replace(asked, budget=seconds + 1.0), 2, tmp_path)
+    job.begin(here)
+    done.clear()
+    assert prepare("table3", asked, 1, here).plan == job.plan
+    assert done == [text]
+    prepare("table3", replace(asked, budget=seconds + 1.0), 2, here)
+    assert done.count("lstm") + done.count("awd-lstm") > 0
+
+
+def test_what_a_budget_chose_is_said_and_the_speed_is_measured_once(timed: Any) -> None:
+    text, done = timed
+    line = f"reproduce table3 --data {text} --jobs 2 --dry-run --budget"
+    said = succeeded(line, "9s")
+    assert "--seeds 1 --epochs 1; with 3 seeds no epoch fits" in said.stderr
+    assert said.stdout.endswith("and 6.5 s in 2 processes\n")
+    assert done == [text, "awd-lstm", "lstm", "lstm"]
+    refused(called(line, "1s"), "for an epoch with one seed, got 1.0 s: lookahead-ref rep")
 
 
 OTHERS = {"full": True, "middle": True, "data": "mnist:other", "seeds": 9, "epochs": 9}
