@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,14 +11,13 @@ import typer
 from lookahead_ref.cli.options import with_settings
 from lookahead_ref.cli.terminal import (
     MEASURING,
-    PREPARING,
     console,
     epilog,
     job_folder,
+    preparing,
     print_json,
     print_report,
     reported,
-    telling,
 )
 from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.settings import (
@@ -66,7 +64,7 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
     command with the same --output continues.
     """
     with _joined(settings) as (settings, team):
-        with reported(), telling(PREPARING):
+        with reported(), preparing():
             from lookahead_ref.experiments import compare as comparing
             from lookahead_ref.report import plots
 
@@ -90,7 +88,7 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     trains only the new ones.
     """
     with _joined(settings) as (settings, team):
-        with reported(), telling(PREPARING):
+        with reported(), preparing():
             from lookahead_ref.experiments import sweep as sweeping
 
             job = sweeping.prepare(settings)
@@ -124,7 +122,7 @@ def reproduce(
     results.csv and each run's result. If it is stopped, it prints the command that
     continues.
     """
-    with reported(), telling(PREPARING):
+    with reported(), preparing():
         from lookahead_ref.experiments.paper import reproduce as reproducing
         from lookahead_ref.report import plots
 
@@ -170,14 +168,10 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
         from lookahead_ref.experiments.parallel import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler, team)
-
-        def left(folder: Path | None) -> tuple[list[str], str]:
-            if job.speed is None:
-                typer.echo(MEASURING, err=True)
-            return work_left(job.plan, job.prepared, _at_once(options), folder, job.speed)
-
+        if job.speed is None:
+            typer.echo(MEASURING, err=True)
         if options.dry_run:
-            arms, in_all = left(options.output)
+            arms, in_all = work_left(job, _at_once(options), options.output)
             if options.as_json:
                 print_json({"arms": arms, "in_all": in_all})
             else:
@@ -188,7 +182,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )
     with job_folder(options.output, job.name.split()[-1], job.name, words) as folder:
-        typer.echo(left(folder)[1], err=True)
+        typer.echo(work_left(job, _at_once(options), folder)[1], err=True)
         made = report.do(job, folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

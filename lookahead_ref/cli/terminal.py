@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 JOB_FAILED = 1
 USAGE = 2
-PREPARING = "reading the data, and trying out a step"
 MEASURING = "compiling, then measuring a few steps and evaluations"
 
 
@@ -48,9 +46,10 @@ def reported() -> Iterator[None]:
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
+def preparing() -> Iterator[None]:
     """Say what the block does, if that takes more than a second."""
-    timer = threading.Timer(1.0, partial(typer.echo, what, err=True))
+    what = "reading the data, and trying out a step"
+    timer = threading.Timer(1.0, typer.echo, [what], {"err": True})
     timer.start()
     try:
         yield

@@ -10,14 +10,13 @@ import typer
 from lookahead_ref.cli.options import AsJson, with_settings
 from lookahead_ref.cli.terminal import (
     MEASURING,
-    PREPARING,
     console,
     continued_by,
     epilog,
+    preparing,
     print_folder,
     print_json,
     reported,
-    telling,
 )
 from lookahead_ref.experiments.settings import (
     AXES,
@@ -103,20 +102,22 @@ def train(
                 check_stops(
                     team, (options if folder is None else folder.options).on_nonfinite
                 )
-                with telling(PREPARING):
+                with preparing():
                     prepared = training.prepare(settings)
                 if resume is None:
                     _refuse_unused(context, settings)
                     _ = prepared.initial_weights  # errors in the file show now
 
-            def estimated() -> str:
-                typer.echo(MEASURING, err=True)
-                processes = team.size // len(team.here)
-                return str(estimate(prepared, measured(prepared), None, processes))
+            def show(event: Event | None) -> None:
+                if event is None or isinstance(event, RunStarted):
+                    typer.echo(MEASURING, err=True)
+                    processes = team.size // len(team.here)
+                    found = estimate(prepared, measured(prepared), None, processes)
+                    typer.echo(found, err=event is not None)
 
             if where.dry_run:
                 if team.leads:
-                    typer.echo(estimated())
+                    show(None)
                 raise typer.Exit
             with team.together():
                 if resume is None and output is not None and team.leads:
@@ -128,11 +129,6 @@ def train(
             again = [word for option, text in own.items() for word in (f"--{option}", text)]
             words = ["lookahead-ref", "train", "--resume", str(path), *again]
             stack.enter_context(continued_by(words, path))
-
-        def show(event: Event) -> None:
-            if isinstance(event, RunStarted):
-                typer.echo(estimated(), err=True)
-
         with TrainingProgress(console(stderr=True)) as progress:
             result = training.run(
                 prepared,

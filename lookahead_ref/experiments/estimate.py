@@ -1,18 +1,19 @@
 """Predicts how long training takes, by measuring a few steps and examples."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 
 from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.parallel import one_thread
+from lookahead_ref.experiments.report import Job
 from lookahead_ref.experiments.train import Prepared
-from lookahead_ref.experiments.trials import Plan
+from lookahead_ref.experiments.trials import Speed
 from lookahead_ref.report.words import duration, several
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.protocols import carries
@@ -22,24 +23,18 @@ _SECONDS = 0.3
 _EXAMPLES = 256
 _TOKENS = 2_000
 
-Speed: TypeAlias = tuple[float, float, float]
-"""The seconds of a step, of statistics, and of evaluating an example."""
-
 
 @dataclass(frozen=True)
 class Estimate:
-    """The steps and epochs of a run, and about how long they take."""
+    """The steps and epochs of a run, and its seconds: once, and for each epoch."""
 
     steps: int
     epochs: int
     once: float
-    """Seconds besides the epochs."""
     an_epoch: float
-    """Seconds for each epoch."""
 
     @property
     def seconds(self) -> float:
-        """Seconds in all."""
         return self.once + self.epochs * self.an_epoch
 
     def __str__(self) -> str:
@@ -47,30 +42,23 @@ class Estimate:
         return f"{done}, about {duration(self.seconds)}"
 
 
-def work_left(
-    plan: Plan,
-    prepared: Sequence[Prepared],
-    jobs: int,
-    folder: Path | None,
-    speed: Speed | None = None,
-) -> tuple[list[str], str]:
+def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]:
     """Describe the work left, in a line for each arm and one for all."""
-    with one_thread():  # as parallel runs have it
-        speed = speed or measured(prepared[0])
-    left: Counter[str] = Counter()
-    for arm, trial in plan.trials():
-        there = folder is not None and trial.file(folder / "trials").exists()
-        left[arm.title] += not there
-    lines, steps, seconds, longest = [], 0, 0.0, 0.0
-    for arm, run in zip(plan.arms, prepared, strict=True):
-        count, each = left[arm.title], estimate(run, speed, plan.evaluations)
-        lines.append(f"{arm.title}: {several(count, 'run')} of {each}")
-        steps += count * each.steps
-        seconds += count * each.seconds
-        longest = max(longest, each.seconds if count else 0.0)
-    together = max(seconds / jobs, longest)
+    plan, speed = job.plan, job.speed or measured_alone(job.prepared[0])
+    each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
+    found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
+    left = [
+        arm.title
+        for arm, trial in plan.trials()
+        if folder is None or not trial.file(folder / "trials").exists()
+    ]
+    lines = [f"{t}: {several(left.count(t), 'run')} of {run}" for t, run in found.items()]
+    steps = sum(found[title].steps for title in left)
+    times = [found[title].seconds for title in left]
+    longest = max(times, default=0.0)
+    together = max(sum(times) / jobs, longest)
     return lines, (
-        f"{several(left.total(), 'run')}, {several(steps, 'step')} in all, about "
+        f"{several(len(left), 'run')}, {several(steps, 'step')} in all, about "
         f"{duration(longest)} a run and {duration(together)} in {several(jobs, 'process')}"
     )
 
@@ -101,6 +89,12 @@ def estimate(
     return Estimate(run.steps, settings.epochs, once, an_epoch)
 
 
+def measured_alone(run: Prepared) -> Speed:
+    """Measure the speed on one thread, as parallel runs have it."""
+    with one_thread():
+        return measured(run)
+
+
 def measured(run: Prepared) -> Speed:
     """Measure the speed of a run."""
     model, data, settings = run.model, run.data, run.settings
@@ -111,28 +105,25 @@ def measured(run: Prepared) -> Speed:
         gradient = gradients(model, state, run.batch_size, settings.accumulate)
         batches = state.stream.epoch()
 
-        def steps(most: int) -> int:
+        def steps(most: int) -> float:
             began, done = time.perf_counter(), 0
             while done < most and time.perf_counter() - began < _SECONDS:
                 loss, state.carried, grads = gradient(next(batches))
                 state.stepper.step(grads)
                 float(loss)
                 done += 1
-            return max(done, 1)
+            return (time.perf_counter() - began) / max(done, 1)
 
         steps(1)  # compiles
-        began = time.perf_counter()
-        done = steps(state.stream.batches_per_epoch - 1)
-        per_step = (time.perf_counter() - began) / done
-        params, some = state.stepper.evaluation_params(), _some(data.validation)
-        learned = _some(data.train)
-
-        def prepared() -> Callable[[Any], Any]:
-            return evaluator(model, params, learned, place)
-
-        evaluate = prepared()
+        per_step = steps(state.stream.batches_per_epoch - 1)
+        params, learned = state.stepper.evaluation_params(), _some(data.train)
+        some, prepare = (
+            _some(data.validation),
+            partial(evaluator, model, params, learned, place),
+        )
+        evaluate = prepare()
         evaluate(some)  # compiles
-        share = _seconds(prepared) / _size(learned) if carries(model) else 0.0
+        share = _seconds(prepare) / _size(learned) if carries(model) else 0.0
         each = _seconds(lambda: evaluate(some)) / _size(some)
     return per_step, share * _looked_at(run), each
 

@@ -14,12 +14,11 @@ from rich.console import Console
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
-from lookahead_ref.experiments.estimate import Speed
 from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.parallel import Pool
 from lookahead_ref.experiments.statistics import LOSSES, training_loss
 from lookahead_ref.experiments.train import Prepared
-from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan, Speed
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture

@@ -12,13 +12,13 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ from lookahead_ref.training.progress import latest
 from lookahead_ref.training.workers import Team
 
 _FORMAT = "lookahead-ref trial"
+
+Speed: TypeAlias = tuple[float, float, float]
+"""The seconds of a step, of statistics, and of evaluating an example."""
 
 
 class TrialsLostError(OSError):
@@ -85,7 +88,7 @@ class Trial:
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:
+    def do(self, request: StopRequest, folder: Path) -> Mapping[str, Any]:
         """Start or continue it, in its own folder within a folder of trials."""
         # Another machine may have other files, and a file may be edited meanwhile.
         changed = [text for text, was in self.files.items() if plugins.digest(text) != was]
@@ -311,13 +314,13 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
 
     with (
         reporter(len(trials), "runs", console) as progress,
-        _Watch(folder, trials, results, progress) as watch,
+        _watched(folder, trials, results, progress) as show,
     ):
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
         # Closed when this ends early, so that nobody waits for unfinished runs.
-        do = partial(_do, folder.resolve())
+        do = partial(Trial.do, folder=folder.resolve())
         with closing(workers.outcomes(do, to_do)) as outcomes:
             for number, outcome in outcomes:
                 place = missing[number]
@@ -328,7 +331,7 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
                 else:
                     results[place] = trial.keep(folder, outcome)
                     look_at(place)
-                watch.show(name)
+                show(name)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "
@@ -350,55 +353,49 @@ def _name(arm: Arm, trial: Trial) -> str:
     return ", ".join([*parts, f"seed {settings.seed}"])
 
 
-class _Watch:
-    """Shows every second how far all trials are, according to their folders."""
+@contextmanager
+def _watched(
+    folder: Path,
+    trials: Sequence[tuple[Arm, Trial]],
+    results: Sequence[Mapping[str, Any] | None],
+    progress: Reporter,
+) -> Iterator[Callable[[str], None]]:
+    """Show every second, and when called, how far all trials are by their folders."""
+    began, shown, moved = time.time(), 0.0, False
+    lock, ended = threading.Lock(), threading.Event()
 
-    def __init__(
-        self,
-        folder: Path,
-        trials: Sequence[tuple[Arm, Trial]],
-        results: Sequence[Mapping[str, Any] | None],
-        progress: Reporter,
-    ) -> None:
-        self._folder, self._trials, self._results = folder, trials, results
-        self._progress = progress
-        self._began = time.time()
-        self._shown, self._moved = 0.0, False
-        self._lock, self._ended = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def show(self, message: str = "", *, found: bool = False) -> None:
-        with self._lock:
+    def show(message: str = "", *, found: bool = False) -> None:
+        nonlocal shown, moved
+        with lock:
             done, rows = 0.0, []
-            for (arm, trial), result in zip(self._trials, self._results, strict=True):
+            for (arm, trial), result in zip(trials, results, strict=True):
                 if result is not None:
                     done += 1
                     continue
-                part, words = Note.read(self._folder / trial.name, self._began)
+                part, words = Note.read(folder / trial.name, began)
                 done += part
                 if words:
                     rows.append(f"{_name(arm, trial)}: {words}")
             if message or rows:
                 # A continued run may have to repeat a few steps.
-                more = max(0.0, done - self._shown)
-                self._shown += more
-                self._moved |= more > 0 and not found
-                self._progress.advance(more, message, rows, found=not self._moved)
+                more = max(0.0, done - shown)
+                shown += more
+                moved |= more > 0 and not found
+                progress.advance(more, message, rows, found=not moved)
 
-    def _watch(self) -> None:
-        while not self._ended.wait(1.0):
-            self.show()
+    def watch() -> None:
+        while not ended.wait(1.0):
+            show()
 
-    def __enter__(self) -> Self:
-        there = sum(result is not None for result in self._results)
-        if there or any(self._folder.glob("*/now.json")):
-            self.show("already done", found=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
+    if any(result is not None for result in results) or any(folder.glob("*/now.json")):
+        show("already done", found=True)
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        thread.join()
 
 
 def serve(team: Team) -> None:
@@ -409,7 +406,3 @@ def serve(team: Team) -> None:
 
     while (trial := team.broadcast(None)) is not None:
         on_one_thread(work, trial)
-
-
-def _do(folder: Path, trial: Trial, request: StopRequest) -> Mapping[str, Any]:
-    return trial.do(folder, request)

@@ -50,17 +50,15 @@ class TrainingProgress:
             self._text, self._evaluated = event.text, event.evaluated
             begun = "" if event.batches_done else "evaluating the initial weights"
             self._flush(begun, found=True)
-        elif self._reporter is None:
-            return
         elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
             # The first step compiles. A bar needs no update at every step.
             if (now := time.monotonic()) > self._shown + 0.1:
                 self._flush(latest(event), self._record, found=self._shown < 0)
                 self._shown = now
-        elif isinstance(event, EpochEnded):
+        elif isinstance(event, EpochEnded) and event.record.epoch:
             self._record = _described(event.record, self._text, self._evaluated)
-            self._flush(self._record, found=not event.record.epoch)
+            self._flush(self._record)
         elif isinstance(event, Diverging):
             self._console.print(
                 f"the weights after epoch {event.epoch} are worse than the initial ones: "
@@ -104,13 +102,13 @@ def quality(loss: float, accuracy: float, *, text: bool) -> str:
 
 
 def _described(record: EpochRecord, text: bool, evaluated: str) -> str:
-    parts = [f"epoch {record.epoch}"]
-    if record.train_loss is not None:
-        parts.append(f"training loss {record.train_loss:.4f}")
-    elif record.batch_loss is not None:
-        parts.append(f"batch loss {record.batch_loss:.4f}")
+    loss = (
+        f"batch loss {record.batch_loss:.4f}"
+        if record.train_loss is None
+        else f"training loss {record.train_loss:.4f}"
+    )
     shown = quality(record.validation_loss, record.validation_accuracy, text=text)
-    parts.append(f"{evaluated} {shown}")
+    parts = [f"epoch {record.epoch}", loss, f"{evaluated} {shown}"]
     if record.skipped:
         parts.append(f"{record.skipped} skipped")
     return ", ".join(parts)

@@ -4,12 +4,12 @@ import io
 import json
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from rich.console import Console
 
 from commands import succeeded
-from lookahead_ref.cli.terminal import MEASURING, PREPARING
 from lookahead_ref.experiments import sweep, train, trials
 from lookahead_ref.experiments.estimate import estimate, measured, work_left
 from lookahead_ref.experiments.paper.reproduce import prepare
@@ -55,11 +55,10 @@ def test_evaluations_along_a_path_are_counted(name: str, count: int) -> None:
 
 
 def test_existing_results_are_not_counted(tmp_path: Path) -> None:
-    plan = sweep.plan(
+    job = sweep.prepare(
         SweepSettings(("sgd", "lookahead-sgd"), seeds=2, base=TrainSettings(epochs=2))
     )
-    prepared = trials.check(plan)
-    arms, in_all = work_left(plan, prepared, 2, tmp_path)
+    arms, in_all = work_left(job, 2, tmp_path)
     assert [line.split(", about")[0] for line in arms] == [
         "sgd: 2 runs of 40 steps in 2 epochs",
         "lookahead-sgd: 2 runs of 40 steps in 2 epochs",
@@ -67,9 +66,9 @@ def test_existing_results_are_not_counted(tmp_path: Path) -> None:
     assert in_all.startswith("4 runs, 160 steps in all, about ")
     assert in_all.endswith(" in 2 processes")
     (tmp_path / "trials").mkdir()
-    for _, trial in plan.trials()[:3]:
+    for _, trial in job.plan.trials()[:3]:
         trial.file(tmp_path / "trials").touch()
-    assert work_left(plan, prepared, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
+    assert work_left(job, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])
@@ -77,10 +76,12 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing is done before it says so, however long it takes.
-    monkeypatch.setattr("threading.Timer.start", lambda timer: timer.function())
+    monkeypatch.setattr(Timer, "start", lambda self: self.function(*self.args, err=True))
     folder = tmp_path / "run"
     done = succeeded(f"{command} --epochs 2 --dry-run --output {folder}")
-    assert done.stderr.splitlines() == [PREPARING, MEASURING]
+    first, then = done.stderr.splitlines()
+    assert first.startswith("reading the data")
+    assert then.startswith("compiling, then measuring")
     assert "40 steps in 2 epochs, about " in done.stdout
     assert not folder.exists()
     if command != "train":

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Protocol, TypeAlias, cast
 
 from lookahead_ref.experiments import trials
-from lookahead_ref.experiments.estimate import Speed, epochs_within, estimate, measured
+from lookahead_ref.experiments.estimate import epochs_within, estimate, measured_alone
 from lookahead_ref.experiments.options import command, options
-from lookahead_ref.experiments.parallel import one_thread
 from lookahead_ref.experiments.report import Findings, Job
 from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.trials import Outcome, Plan
+from lookahead_ref.experiments.trials import Outcome, Plan, Speed
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
-from lookahead_ref.report.words import duration, several
+from lookahead_ref.report.words import duration
 from lookahead_ref.training import Data
 
 NAMES: Mapping[str, str] = {
@@ -84,14 +83,11 @@ def plan(name: str, settings: ReproduceSettings) -> Plan:
 
 
 def fitted(
-    name: str,
-    settings: ReproduceSettings,
-    budget: float,
-    jobs: int,
-    loaded: MutableMapping[object, Data],
+    name: str, settings: ReproduceSettings, jobs: int, loaded: MutableMapping[object, Data]
 ) -> _Choice:
     """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
     # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
+    budget = settings.budget or 0.0
     found, refused = [], []
     for size in SIZES:
         asked = replace(settings, budget=None, full=size == "full", middle=size == "middle")
@@ -101,8 +97,7 @@ def fitted(
         except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
-        with one_thread():  # as the runs have it
-            speed = measured(runs[0])
+        speed = measured_alone(runs[0])
         usual = plan(name, asked).arms[0].settings.epochs
         each = [estimate(run, speed, planned.evaluations) for run in runs]
         within = partial(epochs_within, budget, jobs, each)
@@ -138,10 +133,8 @@ def _chosen(folder: Path | None, asked: ReproduceSettings) -> _Choice | None:
 def choice(name: str, asked: ReproduceSettings, chosen: ReproduceSettings) -> str:
     """Say what was chosen for a budget."""
     usual = len(plan(name, replace(chosen, seeds=asked.seeds)).seeds)
-    fewer = (
-        f"; with {several(usual, 'seed')} no epoch fits" if chosen.seeds != usual else ""
-    )
-    return f"chosen: {command(f'reproduce {name}', chosen)}{fewer}"
+    said = f"chosen: {command(f'reproduce {name}', chosen)}"
+    return said if chosen.seeds == usual else f"{said}; with {usual} seeds no epoch fits"
 
 
 def prepare(
@@ -150,8 +143,7 @@ def prepare(
     """Check everything before anything is trained or written; choose for a budget."""
     asked, loaded, speed = settings, dict[object, Data](), None
     if asked.budget is not None:
-        before = _chosen(folder, asked)
-        settings, speed = before or fitted(name, asked, asked.budget, jobs, loaded)
+        settings, speed = _chosen(folder, asked) or fitted(name, asked, jobs, loaded)
     planned = plan(name, settings)
 
     def find(outcomes: Sequence[Outcome]) -> Findings:
