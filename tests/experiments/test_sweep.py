@@ -142,29 +142,26 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize(
-    ("left", "said"),
+    ("output", "left", "said"),
     [
-        ("chosen.json", " before anything was saved"),
-        ("trials/ab/checkpoint-00000000.safetensors", ", and the work so far is saved"),
-        ("trials/ab.json", ", and the work so far is saved"),
+        (None, "chosen.json", " before anything was saved"),
+        (Path("a b"), "trials/ab.json", ", and the work so far is saved"),
+        (Path("a b"), "trials/ab/checkpoint-00000000", ", and the work so far is saved"),
     ],
 )
 def test_an_interrupted_command_says_what_is_saved_and_how_to_continue(
-    named: bool, left: str, said: str, here: Path, capsys: Any
+    output: Path | None, left: str, said: str, here: Path, capsys: Any
 ) -> None:
-    words = ["lookahead-ref", "sweep", *(["--output", "a b"] if named else [])]
-    output = Path("a b") if named else None
-    job = job_folder(output, "sweep", "sweep", words)
-
-    def leave(folder: Path) -> NoReturn:
+    def work(folder: Path) -> NoReturn:
         (folder / left).parent.mkdir(parents=True, exist_ok=True)
         (folder / left).touch()
         raise KeyboardInterrupt
 
+    words = ["lookahead-ref", "sweep", *(["--output", "a b"] if output else [])]
+    job = job_folder(output, "sweep", "sweep", words)
     with pytest.raises(typer.Exit), job as folder:
-        leave(folder)
+        work(folder)
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
     message = f"lookahead-ref: stopped{said}; to continue: {words}\n"
     assert capsys.readouterr().err == message

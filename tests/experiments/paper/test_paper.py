@@ -13,13 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands import alone, called, refused, results, succeeded
+from commands import alone, results
 from formats import write_mnist
 from lookahead_ref import trees
 from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
+from lookahead_ref.experiments.estimate import work_left
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, plan, prepare
+from lookahead_ref.experiments.paper.reproduce import (
+    NAMES,
+    choice,
+    experiment,
+    plan,
+    prepare,
+)
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.resume import Note
@@ -339,27 +346,6 @@ def test_the_page_states_the_full_settings() -> None:
         assert float(decay) == settings.weight_decay
 
 
-COSTS = {"awd-lstm": 1.0, "lstm": 0.1}
-
-
-@pytest.fixture
-def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
-    """A text, and what was read and measured, at known speeds."""
-    text, done, load = f"text:{tmp_path / 'text'}", list[str](), plugins.load_data
-    (tmp_path / "text").write_text("the cat sat on the mat\n" * 2857)
-
-    def measured(run: train.Prepared) -> tuple[float, float, float]:
-        done.append(run.settings.model)
-        return COSTS[run.settings.model], 0.0, 0.0
-
-    monkeypatch.setattr(estimate, "measured", measured)
-    monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
-    monkeypatch.setattr(
-        plugins, "load_data", lambda data: (done.append(data), load(data))[1]
-    )
-    return text, done
-
-
 @pytest.mark.parametrize(
     ("seconds", "planned", "size", "epochs", "seeds"),
     [
@@ -367,32 +353,41 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[st
         *[(18.0, 5, "small", 1, 2), (9.0, 5, "small", 1, 1)],
     ],
 )
-def test_a_budget_chooses_the_largest_setting_that_fits(
-    seconds: float, planned: int, size: str, epochs: int, seeds: int, timed: Any, here: Path
+def test_a_budget_chooses_the_largest_setting_that_fits_and_measures_once(
+    seconds: float,
+    planned: int,
+    size: str,
+    epochs: int,
+    seeds: int,
+    here: Path,
+    monkeypatch: Any,
 ) -> None:
-    text, done = timed
+    costs = {"awd-lstm": 1.0, "lstm": 0.1}
+    monkeypatch.setattr(
+        estimate, "measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
+    )
+    monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
+    text, read, load = "text:text", list[str](), plugins.load_data
+    Path("text").write_text("the cat sat on the mat\n" * 2857)
+    monkeypatch.setattr(
+        plugins, "load_data", lambda data: (read.append(data), load(data))[1]
+    )
     asked = ReproduceSettings(budget=seconds, data=text, seeds=planned)
     job = prepare("table3", asked, 2, here)
     chosen = job.settings
     assert (chosen.size, chosen.epochs, chosen.seeds) == (size, epochs, seeds)
-    assert done.count(text) == 1
+    said = f"--seeds {seeds} --epochs {epochs}; with {planned} seeds no epoch fits"
+    assert (said in choice("table3", asked, chosen)) == (seeds < planned)
+    assert read == [text]
+    with pytest.raises(ValueError, match=r"for an epoch with one seed, got 1\.0 s: look"):
+        prepare("table3", replace(asked, budget=1.0), 2)
     # The same command continues a folder even if it measures another speed later.
     job.begin(here)
-    done.clear()
+    costs.clear()
     assert prepare("table3", asked, 1, here).plan == job.plan
-    assert done == [text]
-    prepare("table3", replace(asked, budget=seconds + 1.0), 2, here)
-    assert done.count("lstm") + done.count("awd-lstm") > 0
-
-
-def test_what_a_budget_chose_is_said_and_the_speed_is_measured_once(timed: Any) -> None:
-    text, done = timed
-    line = f"reproduce table3 --data {text} --jobs 2 --dry-run --budget"
-    said = succeeded(line, "9s")
-    assert "--seeds 1 --epochs 1; with 3 seeds no epoch fits" in said.stderr
-    assert said.stdout.endswith("and 6.5 s in 2 processes\n")
-    assert done == [text, "awd-lstm", "lstm", "lstm"]
-    refused(called(line, "1s"), "for an epoch with one seed, got 1.0 s: lookahead-ref rep")
+    assert work_left(job, 2, here)[1].endswith(" in 2 processes")
+    with pytest.raises(KeyError):
+        prepare("table3", replace(asked, budget=seconds + 1.0), 2, here)
 
 
 OTHERS = {"full": True, "middle": True, "data": "mnist:other", "seeds": 9, "epochs": 9}
