@@ -122,7 +122,8 @@ def reproduce(
     results.csv and each run's result. If it is stopped, it prints the command that
     continues.
     """
-    with reported(), preparing():
+    more = " of each setting, to measure its speed" if settings.budget else ""
+    with reported(), preparing(more):
         from lookahead_ref.experiments.paper import reproduce as reproducing
         from lookahead_ref.report import plots
 

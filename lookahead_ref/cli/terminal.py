@@ -46,9 +46,9 @@ def reported() -> Iterator[None]:
 
 
 @contextmanager
-def preparing() -> Iterator[None]:
+def preparing(more: str = "") -> Iterator[None]:
     """Say what the block does, if that takes more than a second."""
-    what = "reading the data, and trying out a step"
+    what = f"reading the data, and trying out a step{more}"
     timer = threading.Timer(1.0, typer.echo, [what], {"err": True})
     timer.start()
     try:

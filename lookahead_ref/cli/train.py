@@ -69,7 +69,7 @@ def train(
         with reported():
             from lookahead_ref.experiments import train as training
             from lookahead_ref.experiments.estimate import estimate, measured
-            from lookahead_ref.experiments.resume import begin, continued, own_code
+            from lookahead_ref.experiments.resume import begin, continued, note, own_code
             from lookahead_ref.training import Event, RunStarted, TrainingProgress
             from lookahead_ref.training.workers import check_stops, join, started
 
@@ -79,7 +79,7 @@ def train(
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
-                    going_on = continued(resume, _note, own, **changed)
+                    going_on = continued(resume, note, own, **changed)
                     folder = stack.enter_context(going_on)
                     settings = folder.settings
             settings = team.broadcast(settings)
@@ -121,7 +121,7 @@ def train(
                 raise typer.Exit
             with team.together():
                 if resume is None and output is not None and team.leads:
-                    begun = begin(output, prepared.settings, _note, **asdict(options))
+                    begun = begin(output, prepared.settings, note, **asdict(options))
                     folder = stack.enter_context(begun)
         stack.enter_context(reported())
         if path is not None and team.leads:
@@ -170,10 +170,6 @@ def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
             raise ValueError(f"{option} cannot be given with {name}, which has none")
     if _is_given(context, "patience") and settings.schedule != "plateau":
         raise ValueError(f"patience cannot be given with schedule {settings.schedule}")
-
-
-def _note(text: str) -> None:
-    typer.echo(f"lookahead-ref: {text}", err=True)
 
 
 def _show(

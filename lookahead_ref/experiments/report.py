@@ -144,15 +144,12 @@ def _results(
 
 def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the records of a run: its epochs, its visited steps, or its path."""
-    for name in ("history", "visits"):
-        if name in run:
-            records: Sequence[Mapping[str, Any]] = run[name]
-            return records
-    return [
+    path = [
         {"weights": name, "x": x, "y": y, "accuracy": accuracy}
         for name in ("theta", "phi")
-        for x, y, accuracy in run[name]
+        for x, y, accuracy in run.get(name, ())
     ]
+    return path or run.get("history") or run.get("visits", ())
 
 
 def _csv(job: Job, outcomes: Sequence[Outcome]) -> str:

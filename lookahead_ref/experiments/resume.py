@@ -177,12 +177,13 @@ class Note:
             return 0.0, ""
 
 
+def note(text: str) -> None:
+    """Tell the user about a folder."""
+    sys.stderr.write(f"lookahead-ref: {text}\n")
+
+
 def held(path: Path, settings: TrainSettings) -> AbstractContextManager[RunFolder]:
     """Lock the folder of a trial, new or to continue."""
-
-    def note(text: str) -> None:
-        sys.stderr.write(f"lookahead-ref: {text}\n")
-
     # An earlier worker may be about to end.
     path.mkdir(exist_ok=True)
     with locked(path, wait=True):

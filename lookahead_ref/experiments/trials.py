@@ -132,12 +132,7 @@ class Trial:
         kept: dict[str, Any] = jsonable(result)
         trial = {"trial": self.describe(), "result": kept}
         write_sealed(self.file(folder), _FORMAT, trial)
-        self.clear(folder)
         return kept
-
-    def clear(self, folder: Path) -> None:
-        """Remove its temporary folder."""
-        shutil.rmtree(folder / self.name, ignore_errors=True)
 
 
 def measure_training(
@@ -297,9 +292,6 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
     remove_leftovers(folder)
     trials = plan.trials()
     results = [trial.found(folder) for _, trial in trials]
-    for (_, trial), result in zip(trials, results, strict=True):
-        if result is not None:
-            trial.clear(folder)
     count = len(plan.seeds)
     missing = [place for place, result in enumerate(results) if result is None]
     # Seed by seed, so that a job that is stopped can be finished with fewer seeds.
@@ -308,6 +300,8 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
 
     def look_at(place: int) -> None:
         arm, trial = trials[place]
+        if results[place] is not None:
+            shutil.rmtree(folder / trial.name, ignore_errors=True)
         error = (results[place] or {}).get("error")
         if error is not None and not arm.may_diverge:
             raise DivergedError(f"{error} ({_name(arm, trial)})")
