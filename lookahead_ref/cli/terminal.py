@@ -65,10 +65,9 @@ def continued_by(words: Sequence[str], folder: Path) -> Iterator[None]:
     try:
         yield
     except (StoppedError, KeyboardInterrupt) as stopped:
-        named = isinstance(stopped, StoppedError)
         saved = any(folder.rglob("checkpoint-*")) or any(folder.glob("trials/*.json"))
         how = ", and the work so far is saved" if saved else " before anything was saved"
-        said = stopped if named else f"stopped{how}"
+        said = stopped if isinstance(stopped, StoppedError) else f"stopped{how}"
         typer.echo(f"lookahead-ref: {said}; to continue: {shlex.join(words)}", err=True)
         raise _ended_by(stopped) from stopped
 

@@ -44,7 +44,8 @@ class Estimate:
 
 def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]:
     """Describe the work left, in a line for each arm and one for all."""
-    plan, speed = job.plan, job.speed or measured_alone(job.prepared[0])
+    with one_thread():  # as parallel runs have it
+        plan, speed = job.plan, job.speed or measured(job.prepared[0])
     each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
     found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
     left = [
@@ -89,12 +90,6 @@ def estimate(
     return Estimate(run.steps, settings.epochs, once, an_epoch)
 
 
-def measured_alone(run: Prepared) -> Speed:
-    """Measure the speed on one thread, as parallel runs have it."""
-    with one_thread():
-        return measured(run)
-
-
 def measured(run: Prepared) -> Speed:
     """Measure the speed of a run."""
     model, data, settings = run.model, run.data, run.settings
@@ -116,11 +111,9 @@ def measured(run: Prepared) -> Speed:
 
         steps(1)  # compiles
         per_step = steps(state.stream.batches_per_epoch - 1)
-        params, learned = state.stepper.evaluation_params(), _some(data.train)
-        some, prepare = (
-            _some(data.validation),
-            partial(evaluator, model, params, learned, place),
-        )
+        some, learned = _some(data.validation), _some(data.train)
+        params = state.stepper.evaluation_params()
+        prepare = partial(evaluator, model, params, learned, place)
         evaluate = prepare()
         evaluate(some)  # compiles
         share = _seconds(prepare) / _size(learned) if carries(model) else 0.0

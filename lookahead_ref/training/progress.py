@@ -78,8 +78,8 @@ class TrainingProgress:
 
     def _flush(self, *parts: str, found: bool = False) -> None:
         if self._reporter is not None:
-            message = "; ".join(filter(None, parts))
-            self._reporter.advance(self._pending, message, found=found)
+            words = "; ".join(filter(None, parts))
+            self._reporter.advance(self._pending, words, found=found)
             self._pending = 0
 
     def __enter__(self) -> Self:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast
 
-from lookahead_ref.experiments import trials
-from lookahead_ref.experiments.estimate import epochs_within, estimate, measured_alone
+from lookahead_ref.experiments import estimate, trials
 from lookahead_ref.experiments.options import command, options
+from lookahead_ref.experiments.parallel import one_thread
 from lookahead_ref.experiments.report import Findings, Job
 from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Outcome, Plan, Speed
@@ -87,8 +87,7 @@ def fitted(
 ) -> _Choice:
     """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
     # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
-    budget = settings.budget or 0.0
-    found, refused = [], []
+    budget, found, refused = settings.budget or 0.0, [], []
     for size in SIZES:
         asked = replace(settings, budget=None, full=size == "full", middle=size == "middle")
         try:
@@ -97,20 +96,20 @@ def fitted(
         except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
-        speed = measured_alone(runs[0])
+        with one_thread():  # as parallel runs have it
+            speed = estimate.measured(runs[0])
         usual = plan(name, asked).arms[0].settings.epochs
-        each = [estimate(run, speed, planned.evaluations) for run in runs]
-        within = partial(epochs_within, budget, jobs, each)
+        each = [estimate.estimate(run, speed, planned.evaluations) for run in runs]
+        within = partial(estimate.epochs_within, budget, jobs, each)
         most = len(planned.seeds)
-        found.append((asked, usual, most, speed, within))
+        found.append(asked)
         if within(most) >= min(_ENOUGH, usual):
             break
     if not found:
         raise refused[-1]
-    asked, usual, most, speed, within = found[-1]
     seeds = next((n for n in (most, 2) if n <= most and within(n) >= 1), 1)
     epochs = min(within(seeds), usual)
-    chosen = replace(asked, epochs=max(epochs, 1), seeds=seeds)
+    chosen = replace(found[-1], epochs=max(epochs, 1), seeds=seeds)
     if epochs < 1:
         raise ValueError(
             f"budget must be enough for an epoch with one seed, got {duration(budget)}: "
