@@ -62,12 +62,9 @@ def _show(found: dict[str, Any]) -> None:
             ", ".join(record["devices"]),
             Text(record["reason"] or ""),
         )
-    installed = Table(box=None, pad_edge=False)
-    for title in ("Installed", "Version"):
-        installed.add_column(title)
-    for name, version in found["versions"].items():
-        installed.add_row(name, version)
-    installed.add_row("cores", str(found["cores"]))
+    installed = Table("Installed", "Version", box=None, pad_edge=False)
+    for row in {**found["versions"], "cores": str(found["cores"])}.items():
+        installed.add_row(*row)
     screen = console()
     screen.print(backends)
     screen.print()

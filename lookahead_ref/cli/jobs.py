@@ -10,9 +10,11 @@ import typer
 
 from lookahead_ref.cli.options import with_settings
 from lookahead_ref.cli.terminal import (
+    MEASURING,
     console,
     epilog,
     job_folder,
+    preparing,
     print_json,
     print_report,
     reported,
@@ -62,7 +64,7 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
     command with the same --output continues.
     """
     with _joined(settings) as (settings, team):
-        with reported():
+        with reported(), preparing():
             from lookahead_ref.experiments import compare as comparing
             from lookahead_ref.report import plots
 
@@ -86,7 +88,7 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     trains only the new ones.
     """
     with _joined(settings) as (settings, team):
-        with reported():
+        with reported(), preparing():
             from lookahead_ref.experiments import sweep as sweeping
 
             job = sweeping.prepare(settings)
@@ -120,14 +122,15 @@ def reproduce(
     results.csv and each run's result. If it is stopped, it prints the command that
     continues.
     """
-    with reported():
+    more = " of each setting, to measure its speed" if settings.budget else ""
+    with reported(), preparing(more):
         from lookahead_ref.experiments.paper import reproduce as reproducing
         from lookahead_ref.report import plots
 
         plots.library()
         job = reproducing.prepare(name, settings, _at_once(options), options.output)
         if settings.budget is not None:
-            typer.echo(f"chosen: {command(job.name, job.settings)}", err=True)
+            typer.echo(reproducing.choice(name, settings, job.settings), err=True)
     made = _done(job, options)
     if options.as_json:
         _print_json(made, files=list(made.files), summary=made.findings.summary)
@@ -166,9 +169,10 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
         from lookahead_ref.experiments.parallel import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler, team)
-        jobs = _at_once(options)
+        if job.speed is None:
+            typer.echo(MEASURING, err=True)
         if options.dry_run:
-            arms, in_all = work_left(job.plan, job.prepared, jobs, options.output)
+            arms, in_all = work_left(job, _at_once(options), options.output)
             if options.as_json:
                 print_json({"arms": arms, "in_all": in_all})
             else:
@@ -179,7 +183,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )
     with job_folder(options.output, job.name.split()[-1], job.name, words) as folder:
-        typer.echo(work_left(job.plan, job.prepared, jobs, folder)[1], err=True)
+        typer.echo(work_left(job, _at_once(options), folder)[1], err=True)
         made = report.do(job, folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

@@ -3,6 +3,7 @@
 import json
 import shlex
 import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 JOB_FAILED = 1
 USAGE = 2
+MEASURING = "compiling, then measuring a few steps and evaluations"
 
 
 @contextmanager
@@ -44,15 +46,28 @@ def reported() -> Iterator[None]:
 
 
 @contextmanager
-def continued_by(words: Sequence[str]) -> Iterator[None]:
+def preparing(more: str = "") -> Iterator[None]:
+    """Say what the block does, if that takes more than a second."""
+    what = f"reading the data, and trying out a step{more}"
+    timer = threading.Timer(1.0, typer.echo, [what], {"err": True})
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def continued_by(words: Sequence[str], folder: Path) -> Iterator[None]:
     """If a signal stops the block, print the command that continues its work."""
     from lookahead_ref.training import StoppedError
 
     try:
         yield
     except (StoppedError, KeyboardInterrupt) as stopped:
-        named = isinstance(stopped, StoppedError)
-        said = stopped if named else "stopped, and the work so far is saved"
+        saved = any(folder.rglob("checkpoint-*")) or any(folder.glob("trials/*.json"))
+        how = ", and the work so far is saved" if saved else " before anything was saved"
+        said = stopped if isinstance(stopped, StoppedError) else f"stopped{how}"
         typer.echo(f"lookahead-ref: {said}; to continue: {shlex.join(words)}", err=True)
         raise _ended_by(stopped) from stopped
 
@@ -80,7 +95,7 @@ def job_folder(
 
     with reported(), continued_folder(output, prefix, kind) as folder:
         more = [] if output is not None else ["--output", str(folder)]
-        with continued_by([*words, *more]):
+        with continued_by([*words, *more], folder):
             yield folder
 
 

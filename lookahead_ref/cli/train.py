@@ -9,9 +9,11 @@ import typer
 
 from lookahead_ref.cli.options import AsJson, with_settings
 from lookahead_ref.cli.terminal import (
+    MEASURING,
     console,
     continued_by,
     epilog,
+    preparing,
     print_folder,
     print_json,
     reported,
@@ -66,9 +68,9 @@ def train(
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments import train as training
-            from lookahead_ref.experiments.estimate import estimates
-            from lookahead_ref.experiments.resume import begin, continued, own_code
-            from lookahead_ref.training import TrainingProgress
+            from lookahead_ref.experiments.estimate import estimate, measured
+            from lookahead_ref.experiments.resume import begin, continued, note, own_code
+            from lookahead_ref.training import Event, RunStarted, TrainingProgress
             from lookahead_ref.training.workers import check_stops, join, started
 
             folder, given = None, settings.workers
@@ -77,7 +79,7 @@ def train(
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
-                    going_on = continued(resume, _note, own, **changed)
+                    going_on = continued(resume, note, own, **changed)
                     folder = stack.enter_context(going_on)
                     settings = folder.settings
             settings = team.broadcast(settings)
@@ -100,34 +102,40 @@ def train(
                 check_stops(
                     team, (options if folder is None else folder.options).on_nonfinite
                 )
-                prepared = training.prepare(settings)
+                with preparing():
+                    prepared = training.prepare(settings)
                 if resume is None:
                     _refuse_unused(context, settings)
                     _ = prepared.initial_weights  # errors in the file show now
+
+            def show(event: Event | None) -> None:
+                if event is None or isinstance(event, RunStarted):
+                    typer.echo(MEASURING, err=True)
+                    processes = team.size // len(team.here)
+                    found = estimate(prepared, measured(prepared), None, processes)
+                    typer.echo(found, err=event is not None)
+
             if where.dry_run:
                 if team.leads:
-                    processes = team.size // len(team.here)
-                    typer.echo(estimates([prepared], processes)[0])
+                    show(None)
                 raise typer.Exit
             with team.together():
                 if resume is None and output is not None and team.leads:
-                    begun = begin(output, prepared.settings, _note, **asdict(options))
+                    begun = begin(output, prepared.settings, note, **asdict(options))
                     folder = stack.enter_context(begun)
         stack.enter_context(reported())
         if path is not None and team.leads:
             own = own_code(prepared.settings)
             again = [word for option, text in own.items() for word in (f"--{option}", text)]
             words = ["lookahead-ref", "train", "--resume", str(path), *again]
-            stack.enter_context(continued_by(words))
-        if team.size == 1:
-            typer.echo(estimates([prepared])[0], err=True)
+            stack.enter_context(continued_by(words, path))
         with TrainingProgress(console(stderr=True)) as progress:
             result = training.run(
                 prepared,
                 folder,
                 team=team,
                 on_nonfinite=options.on_nonfinite,
-                callbacks=[progress],
+                callbacks=[show, progress],
             )
     if team.leads:
         _show(prepared, path, result, as_json=as_json)
@@ -162,10 +170,6 @@ def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
             raise ValueError(f"{option} cannot be given with {name}, which has none")
     if _is_given(context, "patience") and settings.schedule != "plateau":
         raise ValueError(f"patience cannot be given with schedule {settings.schedule}")
-
-
-def _note(text: str) -> None:
-    typer.echo(f"lookahead-ref: {text}", err=True)
 
 
 def _show(

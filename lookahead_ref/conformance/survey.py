@@ -154,8 +154,8 @@ def _age(version: str) -> tuple[list[int], str, list[int]]:
 def verdict(found: Mapping[str, Any]) -> str:
     """Return ``right``, ``wrong``, or ``but``, if right wherever a paper decides."""
     # Float32 is what people train in; that float64 is rounded to it is told beside.
-    causes = next(iter(found["causes"]), [])
-    causes = [each for each in causes if each["name"] != SinglePrecision.name]
+    told = found["causes"][0] if found["causes"] else []
+    causes = [each for each in told if each["name"] != SinglePrecision.name]
     passed = any(row["passed"] for row in found["profiles"])
     if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
         return "wrong"

@@ -18,7 +18,7 @@ from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.parallel import Pool
 from lookahead_ref.experiments.statistics import LOSSES, training_loss
 from lookahead_ref.experiments.train import Prepared
-from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan, Speed
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
@@ -67,6 +67,8 @@ class Job:
     """Called with the folder before anything is trained."""
     logs: Callable[[Arm], Mapping[str, Any]] | None = None
     """An arm's labels in ``train.jsonl``; None: no such file."""
+    speed: Speed | None = None
+    """The speed of its runs, if it was measured."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,12 @@ def _results(
 
 def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the records of a run: its epochs, its visited steps, or its path."""
-    for name in ("history", "visits"):
-        if name in run:
-            records: Sequence[Mapping[str, Any]] = run[name]
-            return records
-    return [
+    path = [
         {"weights": name, "x": x, "y": y, "accuracy": accuracy}
         for name in ("theta", "phi")
-        for x, y, accuracy in run[name]
+        for x, y, accuracy in run.get(name, ())
     ]
+    return path or run.get("history") or run.get("visits", ())
 
 
 def _csv(job: Job, outcomes: Sequence[Outcome]) -> str:

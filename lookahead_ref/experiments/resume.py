@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -53,7 +53,7 @@ class RunFolder:
         present = path.stat().st_size if path.exists() else 0
         if present < length:
             self.note(f"{path} lacks {length - present} bytes that were written before")
-        else:
+        elif present:
             os.truncate(path, length)
 
 
@@ -177,24 +177,20 @@ class Note:
             return 0.0, ""
 
 
-@contextmanager
-def held(path: Path, settings: TrainSettings) -> Iterator[RunFolder]:
+def note(text: str) -> None:
+    """Tell the user about a folder."""
+    sys.stderr.write(f"lookahead-ref: {text}\n")
+
+
+def held(path: Path, settings: TrainSettings) -> AbstractContextManager[RunFolder]:
     """Lock the folder of a trial, new or to continue."""
-
-    def note(text: str) -> None:
-        sys.stderr.write(f"lookahead-ref: {text}\n")
-
     # An earlier worker may be about to end.
     path.mkdir(exist_ok=True)
     with locked(path, wait=True):
         pass
-    going_on = (path / _FILE).exists()
-    with (
-        continued(path, note, own_code(settings))
-        if going_on
-        else begin(path, settings, note)
-    ) as folder:
-        yield folder
+    if (path / _FILE).exists():
+        return continued(path, note, own_code(settings))
+    return begin(path, settings, note)
 
 
 def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:

@@ -510,8 +510,8 @@ class ReproduceSettings:
     )
     budget: float | None = setting(
         None,
-        "Choose the largest setting and the most epochs whose runs all fit into this time, "
-        "such as 30m or 2h, at the measured speed; needs --data.",
+        "Choose the largest setting and the most epochs, and fewer seeds if need be, whose "
+        "runs all fit into this time, such as 30m or 2h, as measured; needs --data.",
         given=str | None,
         metavar="TIME",
         read=_seconds,

@@ -190,17 +190,15 @@ def run(
             request = stack.enter_context(stop_requests())
         kept = checkpoints(prepared, folder, request)
         restored = kept.restore(folder.note)
-        if restored is None:
-            log_path.unlink(missing_ok=True)
-        else:
+        if restored is not None:
             folder.note(f"continuing from {restored.path}")
-            folder.cut_log(log_path, restored.log_bytes)
+        folder.cut_log(log_path, 0 if restored is None else restored.log_bytes)
         log = stack.enter_context(JsonLines(log_path, steps=log_steps))
         kept.flush_first(log)
 
         def write(event: Event) -> None:
-            # The log already says that the run began.
-            if restored is None or not isinstance(event, RunStarted):
+            # The log may already say that the run began, after the first checkpoint.
+            if not (restored and restored.log_bytes and isinstance(event, RunStarted)):
                 log(event)
 
         try:
@@ -342,7 +340,5 @@ def _load_data(
 
 def _few(data: Any) -> bool:
     """Whether the training examples are few enough to evaluate by default."""
-    if hasattr(data, "vocabulary"):
-        return len(data.train) <= _EVALUATED_TOKENS
-    size = getattr(data.train, "size", None)
-    return size is None or size <= _EVALUATED_EXAMPLES
+    most = _EVALUATED_TOKENS if hasattr(data, "vocabulary") else _EVALUATED_EXAMPLES
+    return bool(getattr(data.train, "size", 0) <= most)

@@ -8,23 +8,24 @@ an extended one does only the new trials.
 
 import hashlib
 import json
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.experiments import plugins, train
+from lookahead_ref.experiments import optimizers, plugins, train
 from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.parallel import LostWorkerError, Pool, on_one_thread
@@ -36,9 +37,13 @@ from lookahead_ref.stopping import StopRequest
 from lookahead_ref.training import Data, Event, NonFiniteLossError, RunStarted, StepTaken
 from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
+from lookahead_ref.training.progress import latest
 from lookahead_ref.training.workers import Team
 
 _FORMAT = "lookahead-ref trial"
+
+Speed: TypeAlias = tuple[float, float, float]
+"""The seconds of a step, of statistics, and of evaluating an example."""
 
 
 class TrialsLostError(OSError):
@@ -83,7 +88,7 @@ class Trial:
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:
+    def do(self, request: StopRequest, folder: Path) -> Mapping[str, Any]:
         """Start or continue it, in its own folder within a folder of trials."""
         # Another machine may have other files, and a file may be edited meanwhile.
         changed = [text for text, was in self.files.items() if plugins.digest(text) != was]
@@ -127,12 +132,7 @@ class Trial:
         kept: dict[str, Any] = jsonable(result)
         trial = {"trial": self.describe(), "result": kept}
         write_sealed(self.file(folder), _FORMAT, trial)
-        self.clear(folder)
         return kept
-
-    def clear(self, folder: Path) -> None:
-        """Remove its temporary folder."""
-        shutil.rmtree(folder / self.name, ignore_errors=True)
 
 
 def measure_training(
@@ -169,7 +169,7 @@ def _noted(prepared: train.Prepared, folder: Path) -> Callback:
         if isinstance(event, RunStarted):
             note.write(event.batches_done, "about to train")
         elif isinstance(event, StepTaken):
-            note.write(event.step, f"epoch {event.epoch}, batch loss {event.loss:.4f}")
+            note.write(event.step, latest(event))
 
     return show
 
@@ -292,9 +292,6 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
     remove_leftovers(folder)
     trials = plan.trials()
     results = [trial.found(folder) for _, trial in trials]
-    for (_, trial), result in zip(trials, results, strict=True):
-        if result is not None:
-            trial.clear(folder)
     count = len(plan.seeds)
     missing = [place for place, result in enumerate(results) if result is None]
     # Seed by seed, so that a job that is stopped can be finished with fewer seeds.
@@ -303,19 +300,21 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
 
     def look_at(place: int) -> None:
         arm, trial = trials[place]
+        if results[place] is not None:
+            shutil.rmtree(folder / trial.name, ignore_errors=True)
         error = (results[place] or {}).get("error")
         if error is not None and not arm.may_diverge:
             raise DivergedError(f"{error} ({_name(arm, trial)})")
 
     with (
         reporter(len(trials), "runs", console) as progress,
-        _Watch(folder, trials, results, progress) as watch,
+        _watched(folder, trials, results, progress) as show,
     ):
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
         # Closed when this ends early, so that nobody waits for unfinished runs.
-        do = partial(_do, folder.resolve())
+        do = partial(Trial.do, folder=folder.resolve())
         with closing(workers.outcomes(do, to_do)) as outcomes:
             for number, outcome in outcomes:
                 place = missing[number]
@@ -326,7 +325,7 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
                 else:
                     results[place] = trial.keep(folder, outcome)
                     look_at(place)
-                watch.show(name)
+                show(name)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "
@@ -340,58 +339,57 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
 
 
 def _name(arm: Arm, trial: Trial) -> str:
-    return f"{arm.title}, seed {trial.settings.seed}"
+    settings, parts = trial.settings, [arm.title]
+    for name, value in {"k": settings.k, "alpha": optimizers.alpha(settings)}.items():
+        lacks = not re.search(rf"\b{name}\b", arm.title)
+        if lacks and optimizers.has(name, settings.optimizer, settings.outer):
+            parts.append(f"{name} {value}")
+    return ", ".join([*parts, f"seed {settings.seed}"])
 
 
-class _Watch:
-    """Shows every second how far all trials are, according to their folders."""
+@contextmanager
+def _watched(
+    folder: Path,
+    trials: Sequence[tuple[Arm, Trial]],
+    results: Sequence[Mapping[str, Any] | None],
+    progress: Reporter,
+) -> Iterator[Callable[[str], None]]:
+    """Show every second, and when called, how far all trials are by their folders."""
+    began, shown, moved = time.time(), 0.0, False
+    lock, ended = threading.Lock(), threading.Event()
 
-    def __init__(
-        self,
-        folder: Path,
-        trials: Sequence[tuple[Arm, Trial]],
-        results: Sequence[Mapping[str, Any] | None],
-        progress: Reporter,
-    ) -> None:
-        self._folder, self._trials, self._results = folder, trials, results
-        self._progress = progress
-        self._began = time.time()
-        self._shown, self._moved = 0.0, False
-        self._lock, self._ended = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def show(self, message: str = "", *, found: bool = False) -> None:
-        with self._lock:
+    def show(message: str = "", *, found: bool = False) -> None:
+        nonlocal shown, moved
+        with lock:
             done, rows = 0.0, []
-            for (arm, trial), result in zip(self._trials, self._results, strict=True):
+            for (arm, trial), result in zip(trials, results, strict=True):
                 if result is not None:
                     done += 1
                     continue
-                part, words = Note.read(self._folder / trial.name, self._began)
+                part, words = Note.read(folder / trial.name, began)
                 done += part
                 if words:
                     rows.append(f"{_name(arm, trial)}: {words}")
             if message or rows:
                 # A continued run may have to repeat a few steps.
-                more = max(0.0, done - self._shown)
-                self._shown += more
-                self._moved |= more > 0 and not found
-                self._progress.advance(more, message, rows, found=not self._moved)
+                more = max(0.0, done - shown)
+                shown += more
+                moved |= more > 0 and not found
+                progress.advance(more, message, rows, found=not moved)
 
-    def _watch(self) -> None:
-        while not self._ended.wait(1.0):
-            self.show()
+    def watch() -> None:
+        while not ended.wait(1.0):
+            show()
 
-    def __enter__(self) -> Self:
-        there = sum(result is not None for result in self._results)
-        if there or any(self._folder.glob("*/now.json")):
-            self.show("already done", found=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
+    if any(result is not None for result in results) or any(folder.glob("*/now.json")):
+        show("already done", found=True)
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        thread.join()
 
 
 def serve(team: Team) -> None:
@@ -402,7 +400,3 @@ def serve(team: Team) -> None:
 
     while (trial := team.broadcast(None)) is not None:
         on_one_thread(work, trial)
-
-
-def _do(folder: Path, trial: Trial, request: StopRequest) -> Mapping[str, Any]:
-    return trial.do(folder, request)

@@ -265,25 +265,23 @@ def train(
         )
         for each in states
     ]
-    loop.report(
-        RunStarted(
-            model=described(model),
-            data=data.name,
-            optimizer=described(optimizer),
-            backend=placement.backend.name,
-            seed=seed,
-            epochs=epochs,
-            batch_size=batch_size,
-            steps_per_epoch=state.stream.batches_per_epoch,
-            text=hasattr(data, "vocabulary"),
-            evaluated=evaluated(data),
-            batches_done=state.batches_in_all,
-        )
+    started = RunStarted(
+        model=described(model),
+        data=data.name,
+        optimizer=described(optimizer),
+        backend=placement.backend.name,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        steps_per_epoch=state.stream.batches_per_epoch,
+        text=hasattr(data, "vocabulary"),
+        evaluated=evaluated(data),
+        batches_done=state.batches_in_all,
     )
     # Report overflow as an error with a step, not as NumPy's warning.
     with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
         try:
-            return loop.run()
+            return loop.run(started)
         except NonFiniteLossError as error:  # of any worker
             loop.end(str(error))
             raise
@@ -331,7 +329,7 @@ class _Loop:
         for callback in self.callbacks:
             callback(event)
 
-    def run(self) -> TrainingResult:
+    def run(self, started: RunStarted) -> TrainingResult:
         state = self.state
         records = [record.epoch for record in state.history]
         wanted = [epoch for epoch in range(state.epoch + 1) if self._measured(epoch)]
@@ -342,8 +340,10 @@ class _Loop:
                 f"the epochs {wanted}, got {records}"
             )
         self.share_history()
-        # Before anything slow.
+        # Before anything slow, as a callback may be.
         self._pause()
+        with self.interruptible():
+            self.report(started)
         if not state.history:
             self._end_epoch(0)
         while state.epoch < self.epochs:

@@ -46,21 +46,19 @@ class TrainingProgress:
             shown = reporter(total, "steps", self._console)
             self._reporter = self._open.enter_context(shown)
             self._pending = event.batches_done
-            self._message, self._shown = "", -math.inf
+            self._record, self._shown = "", -math.inf
             self._text, self._evaluated = event.text, event.evaluated
-            if event.batches_done:
-                self._flush(found=True)
-        elif self._reporter is None:
-            return
+            begun = "" if event.batches_done else "evaluating the initial weights"
+            self._flush(begun, found=True)
         elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
             # The first step compiles. A bar needs no update at every step.
             if (now := time.monotonic()) > self._shown + 0.1:
-                self._flush(found=self._shown < 0)
+                self._flush(latest(event), self._record, found=self._shown < 0)
                 self._shown = now
         elif isinstance(event, EpochEnded) and event.record.epoch:
-            self._message = _described(event.record, self._text, self._evaluated)
-            self._flush()
+            self._record = _described(event.record, self._text, self._evaluated)
+            self._flush(self._record)
         elif isinstance(event, Diverging):
             self._console.print(
                 f"the weights after epoch {event.epoch} are worse than the initial ones: "
@@ -78,9 +76,10 @@ class TrainingProgress:
         self._open.close()
         self._reporter = None
 
-    def _flush(self, *, found: bool = False) -> None:
+    def _flush(self, *parts: str, found: bool = False) -> None:
         if self._reporter is not None:
-            self._reporter.advance(self._pending, self._message, found=found)
+            words = "; ".join(filter(None, parts))
+            self._reporter.advance(self._pending, words, found=found)
             self._pending = 0
 
     def __enter__(self) -> Self:
@@ -88,6 +87,11 @@ class TrainingProgress:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+
+
+def latest(event: StepTaken | StepSkipped) -> str:
+    """Write where a run is, and its latest loss."""
+    return f"epoch {event.epoch}, batch loss {event.loss:.4f}"
 
 
 def quality(loss: float, accuracy: float, *, text: bool) -> str:

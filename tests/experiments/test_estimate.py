@@ -4,13 +4,14 @@ import io
 import json
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from rich.console import Console
 
 from commands import succeeded
-from lookahead_ref.experiments import estimate, sweep, train, trials
-from lookahead_ref.experiments.estimate import estimates, work_left
+from lookahead_ref.experiments import sweep, train, trials
+from lookahead_ref.experiments.estimate import estimate, measured, work_left
 from lookahead_ref.experiments.paper.reproduce import prepare
 from lookahead_ref.experiments.parallel import LocalProcesses
 from lookahead_ref.experiments.resume import Note
@@ -34,35 +35,30 @@ def test_an_estimate_knows_all_steps_and_grows_with_the_epochs(
     settings: TrainSettings,
 ) -> None:
     prepared = train.prepare(settings)
-    (found,) = estimates([prepared])
+    found = estimate(prepared, measured(prepared))
     stream = prepared.data.stream(prepared.batch_size, 0)
     assert (found.steps, found.epochs) == (3 * stream.batches_per_epoch, 3)
     assert found.seconds > 0
 
 
-def test_workers_of_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "_measured", lambda run: (1.0, 0.0, 0.0))
+def test_workers_of_one_process_take_turns() -> None:
     run = train.prepare(TrainSettings(optimizer="lookahead-sgd", epochs=1, workers=2))
-    found = [estimates([run], processes)[0] for processes in (1, 2)]
+    found = [estimate(run, (1.0, 0.0, 0.0), None, processes) for processes in (1, 2)]
     assert [(each.steps, each.seconds) for each in found] == [(10, 20.0), (10, 10.0)]
 
 
 @pytest.mark.parametrize(("name", "count"), [("fig1", 31**2 + 4 * 6 + 1), ("fig10", 73)])
-def test_evaluations_along_a_path_are_counted(
-    name: str, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(estimate, "_measured", lambda run: (0.0, 2.0, 0.0))
+def test_evaluations_along_a_path_are_counted(name: str, count: int) -> None:
     job = prepare(name, ReproduceSettings(epochs=1, seeds=1))
-    (found,) = estimates(job.prepared, evaluations=job.plan.evaluations)
+    found = estimate(job.prepared[0], (0.0, 2.0, 0.0), job.plan.evaluations)
     assert found.seconds == 2.0 * count
 
 
 def test_existing_results_are_not_counted(tmp_path: Path) -> None:
-    plan = sweep.plan(
+    job = sweep.prepare(
         SweepSettings(("sgd", "lookahead-sgd"), seeds=2, base=TrainSettings(epochs=2))
     )
-    prepared = trials.check(plan)
-    arms, in_all = work_left(plan, prepared, 2, tmp_path)
+    arms, in_all = work_left(job, 2, tmp_path)
     assert [line.split(", about")[0] for line in arms] == [
         "sgd: 2 runs of 40 steps in 2 epochs",
         "lookahead-sgd: 2 runs of 40 steps in 2 epochs",
@@ -70,17 +66,22 @@ def test_existing_results_are_not_counted(tmp_path: Path) -> None:
     assert in_all.startswith("4 runs, 160 steps in all, about ")
     assert in_all.endswith(" in 2 processes")
     (tmp_path / "trials").mkdir()
-    for _, trial in plan.trials()[:3]:
+    for _, trial in job.plan.trials()[:3]:
         trial.file(tmp_path / "trials").touch()
-    assert work_left(plan, prepared, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
+    assert work_left(job, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(
-    command: str, tmp_path: Path
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Nothing is done before it says so, however long it takes.
+    monkeypatch.setattr(Timer, "start", lambda self: self.function(*self.args, err=True))
     folder = tmp_path / "run"
     done = succeeded(f"{command} --epochs 2 --dry-run --output {folder}")
+    first, then = done.stderr.splitlines()
+    assert first.startswith("reading the data")
+    assert then.startswith("compiling, then measuring")
     assert "40 steps in 2 epochs, about " in done.stdout
     assert not folder.exists()
     if command != "train":
@@ -114,11 +115,12 @@ SHOWN = io.StringIO()
 
 
 def test_runs_have_the_names_of_the_tables(tmp_path: Path) -> None:
-    arm = trials.Arm("Lookahead (Adam)", TrainSettings())
+    arm = trials.Arm("Lookahead (Adam), k 9", TrainSettings(k=9, alpha=0.8))
     plan = trials.Plan((arm,), [3], measure=waiting)
     console = Console(file=SHOWN)
     trials.run(plan, tmp_path, workers=LocalProcesses(1), console=console)
     first, last = SHOWN.getvalue().splitlines()
     assert first.startswith("0/1 runs, ")
-    assert first.endswith("left: Lookahead (Adam), seed 3: epoch 7, batch loss 0.1250")
-    assert last.endswith(": Lookahead (Adam), seed 3")
+    name = "Lookahead (Adam), k 9, alpha 0.8, seed 3"
+    assert first.endswith(f"left: {name}: epoch 7, batch loss 0.1250")
+    assert last.endswith(f": {name}")

@@ -4,7 +4,7 @@ import csv
 import itertools
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import typer
@@ -142,19 +142,28 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_an_interrupted_command_says_how_to_continue(
-    named: bool, here: Path, capsys: Any
+@pytest.mark.parametrize(
+    ("output", "left", "said"),
+    [
+        (None, "chosen.json", " before anything was saved"),
+        (Path("a b"), "trials/ab.json", ", and the work so far is saved"),
+        (Path("a b"), "trials/ab/checkpoint-00000000", ", and the work so far is saved"),
+    ],
+)
+def test_an_interrupted_command_says_what_is_saved_and_how_to_continue(
+    output: Path | None, left: str, said: str, here: Path, capsys: Any
 ) -> None:
-    words = ["lookahead-ref", "sweep", *(["--output", "a b"] if named else [])]
-    output = Path("a b") if named else None
+    def work(folder: Path) -> NoReturn:
+        (folder / left).parent.mkdir(parents=True, exist_ok=True)
+        (folder / left).touch()
+        raise KeyboardInterrupt
+
+    words = ["lookahead-ref", "sweep", *(["--output", "a b"] if output else [])]
     job = job_folder(output, "sweep", "sweep", words)
     with pytest.raises(typer.Exit), job as folder:
-        raise KeyboardInterrupt
+        work(folder)
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
-    message = (
-        f"lookahead-ref: stopped, and the work so far is saved; to continue: {words}\n"
-    )
+    message = f"lookahead-ref: stopped{said}; to continue: {words}\n"
     assert capsys.readouterr().err == message
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import killing
 import lookahead_ref as la
-from commands import called, refused, succeeded
+from commands import called, outcome, refused, succeeded
 from killing import Program, quiet
 from lookahead_ref.experiments import resume
 from lookahead_ref.experiments import train as one_run
@@ -422,7 +422,9 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
 
 
 # The first two evaluations are those of the estimate.
-@pytest.mark.parametrize(("method", "at"), [("evaluate", 3), ("evaluate", 7), ("loss", 30)])
+@pytest.mark.parametrize(
+    ("method", "at"), [("evaluate", 1), ("evaluate", 3), ("evaluate", 7), ("loss", 30)]
+)
 def test_a_signal_ends_an_evaluation_or_a_gradient_at_once_and_nothing_is_lost(
     method: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +434,7 @@ def test_a_signal_ends_an_evaluation_or_a_gradient_at_once_and_nothing_is_lost(
 
     def slow(self: MLP, *given: Any) -> Any:
         if next(calls) == at:
+            assert kept(tmp_path / "run") == [0]
             signal.raise_signal(signal.SIGTERM)
             pytest.fail("it went on")
         return compute(self, *given)
@@ -442,7 +445,9 @@ def test_a_signal_ends_an_evaluation_or_a_gradient_at_once_and_nothing_is_lost(
     assert done.exit_code == 143
     assert "with the state of the run saved; to continue" in done.stderr
     succeeded("train --resume", str(tmp_path / "run"))
-    assert final(tmp_path / "run") == final(tmp_path / "undisturbed")
+    ended = [outcome(tmp_path / name) for name in ("run", "undisturbed")]
+    for what in ("results", "log", "weights"):
+        assert ended[0][what] == ended[1][what]
 
 
 def test_asking_twice_ends_a_run_at_once(

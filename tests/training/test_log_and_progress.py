@@ -101,16 +101,24 @@ def test_the_bar_shows_the_time_left_after_one_long_piece(
     assert "18 min, about 5 min left" in stream.getvalue()
 
 
-def test_a_run_shows_its_epochs() -> None:
+def test_a_run_shows_its_start_its_latest_loss_and_its_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     console, stream = terminal(False)
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
     with training.TrainingProgress(console) as progress:
         progress(started(epochs=1))
         for step in range(20):
-            progress(StepTaken(step, 1, 1.0))
+            progress(StepTaken(step, 1, 1.0 + step))
+            now += 0.5
         progress(EpochEnded(RECORD, seconds=1.0))
         progress(RunEnded(1, 1.0, None))
-    assert stream.getvalue().splitlines()[-1].startswith("20/20 steps, 0.0 s: epoch 1")
-    assert "accuracy 80.00 %" in stream.getvalue()
+    first, then, *_, last = stream.getvalue().splitlines()
+    assert first == "0/20 steps, 0.0 s: evaluating the initial weights"
+    assert then.endswith(" left: epoch 1, batch loss 11.0000")
+    assert last.startswith("20/20 steps, 10 s: epoch 1, training loss nan")
+    assert "accuracy 80.00 %" in last
     assert "\x1b" not in stream.getvalue()
 
 

@@ -1,18 +1,18 @@
 """Reproduces a table or figure of the paper, from the request to the report."""
 
 import importlib
-import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
-from lookahead_ref.experiments import trials
-from lookahead_ref.experiments.estimate import epochs_within
+from lookahead_ref.experiments import estimate, trials
 from lookahead_ref.experiments.options import command, options
+from lookahead_ref.experiments.parallel import one_thread
 from lookahead_ref.experiments.report import Findings, Job
 from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.trials import Outcome, Plan
+from lookahead_ref.experiments.trials import Outcome, Plan, Speed
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.report.words import duration
@@ -45,6 +45,8 @@ CHOSEN = "chosen.json"
 
 _FORMAT = "lookahead-ref choice"
 _OBJECT = {"type": "object"}
+
+_Choice: TypeAlias = tuple[ReproduceSettings, Speed | None]
 
 _ENOUGH = 10
 """The fewest epochs with which a larger setting is preferred to a smaller one."""
@@ -82,11 +84,10 @@ def plan(name: str, settings: ReproduceSettings) -> Plan:
 
 def fitted(
     name: str, settings: ReproduceSettings, jobs: int, loaded: MutableMapping[object, Data]
-) -> ReproduceSettings:
+) -> _Choice:
     """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
     # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
-    budget = settings.budget or math.inf
-    found, refused = [], []
+    budget, found, refused = settings.budget or 0.0, [], []
     for size in SIZES:
         asked = replace(settings, budget=None, full=size == "full", middle=size == "middle")
         try:
@@ -95,25 +96,29 @@ def fitted(
         except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
-        seconds = budget * min(jobs, len(planned.trials()))
+        with one_thread():  # as parallel runs have it
+            speed = estimate.measured(runs[0])
         usual = plan(name, asked).arms[0].settings.epochs
-        epochs = min(epochs_within(seconds, planned, runs), usual)
-        seeds = len(planned.seeds)
-        found.append((replace(asked, epochs=max(epochs, 1), seeds=seeds), epochs))
-        if epochs >= min(_ENOUGH, usual):
+        each = [estimate.estimate(run, speed, planned.evaluations) for run in runs]
+        within = partial(estimate.epochs_within, budget, jobs, each)
+        most = len(planned.seeds)
+        found.append(asked)
+        if within(most) >= min(_ENOUGH, usual):
             break
     if not found:
         raise refused[-1]
-    chosen, epochs = found[-1]
+    seeds = next((n for n in (most, 2) if n <= most and within(n) >= 1), 1)
+    epochs = min(within(seeds), usual)
+    chosen = replace(found[-1], epochs=max(epochs, 1), seeds=seeds)
     if epochs < 1:
         raise ValueError(
-            f"budget must be enough for one epoch of all runs, got {duration(budget)}: "
-            f"{command(f'reproduce {name}', chosen)} --dry-run says how long they take"
+            f"budget must be enough for an epoch with one seed, got {duration(budget)}: "
+            f"{command(f'reproduce {name}', chosen)} --dry-run says how long that takes"
         )
-    return chosen
+    return chosen, speed
 
 
-def _chosen(folder: Path | None, asked: ReproduceSettings) -> ReproduceSettings | None:
+def _chosen(folder: Path | None, asked: ReproduceSettings) -> _Choice | None:
     """Return the settings chosen for the same request when a folder was begun."""
     if folder is None or not (folder / CHOSEN).exists():
         return None
@@ -121,16 +126,23 @@ def _chosen(folder: Path | None, asked: ReproduceSettings) -> ReproduceSettings 
     if found["asked"] != jsonable(asdict(asked)):
         return None
     given = found["settings"]
-    return ReproduceSettings(**{**given, "base": TrainSettings(**given["base"])})
+    return ReproduceSettings(**{**given, "base": TrainSettings(**given["base"])}), None
+
+
+def choice(name: str, asked: ReproduceSettings, chosen: ReproduceSettings) -> str:
+    """Say what was chosen for a budget."""
+    usual = len(plan(name, replace(chosen, seeds=asked.seeds)).seeds)
+    said = f"chosen: {command(f'reproduce {name}', chosen)}"
+    return said if chosen.seeds == usual else f"{said}; with {usual} seeds no epoch fits"
 
 
 def prepare(
     name: str, settings: ReproduceSettings, jobs: int = 1, folder: Path | None = None
 ) -> Job:
     """Check everything before anything is trained or written; choose for a budget."""
-    asked, loaded = settings, dict[object, Data]()
+    asked, loaded, speed = settings, dict[object, Data](), None
     if asked.budget is not None:
-        settings = _chosen(folder, asked) or fitted(name, asked, jobs, loaded)
+        settings, speed = _chosen(folder, asked) or fitted(name, asked, jobs, loaded)
     planned = plan(name, settings)
 
     def find(outcomes: Sequence[Outcome]) -> Findings:
@@ -155,4 +167,5 @@ def prepare(
         find,
         more=lambda _: {"name": name},
         begin=begin,
+        speed=speed,
     )

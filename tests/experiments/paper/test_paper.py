@@ -17,10 +17,16 @@ from commands import alone, results
 from formats import write_mnist
 from lookahead_ref import trees
 from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
+from lookahead_ref.experiments.estimate import work_left
 from lookahead_ref.experiments.optimizers import where_from
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, plan, prepare
+from lookahead_ref.experiments.paper.reproduce import (
+    NAMES,
+    choice,
+    plan,
+    prepare,
+)
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.resume import Note
@@ -368,33 +374,47 @@ def test_the_page_states_the_full_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "size", "epochs"),
-    [(1e6, "full", 500), (200.0, "middle", 30), (9.0, "small", 1)],
+    ("seconds", "planned", "size", "epochs", "seeds"),
+    [
+        *[(1e6, 1, "full", 500, 1), (200.0, 1, "middle", 30, 1), (9.0, 1, "small", 1, 1)],
+        *[(18.0, 5, "small", 1, 2), (9.0, 5, "small", 1, 1)],
+    ],
 )
-def test_a_budget_chooses_the_largest_setting_that_fits(
-    seconds: float, size: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_budget_chooses_the_largest_setting_that_fits_and_measures_once(
+    seconds: float,
+    planned: int,
+    size: str,
+    epochs: int,
+    seeds: int,
+    here: Path,
+    monkeypatch: Any,
 ) -> None:
     costs = {"awd-lstm": 1.0, "lstm": 0.1}
     monkeypatch.setattr(
-        estimate, "_measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
+        estimate, "measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
     )
     monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
-    text, read, load = f"text:{tmp_path / 'text'}", list[str](), plugins.load_data
-    (tmp_path / "text").write_text("the cat sat on the mat\n" * 2857)
+    text, read, load = "text:text", list[str](), plugins.load_data
+    Path("text").write_text("the cat sat on the mat\n" * 2857)
     monkeypatch.setattr(
         plugins, "load_data", lambda data: (read.append(data), load(data))[1]
     )
-    asked = ReproduceSettings(budget=seconds, data=text, seeds=1)
-    job = prepare("table3", asked, 2, tmp_path)
+    asked = ReproduceSettings(budget=seconds, data=text, seeds=planned)
+    job = prepare("table3", asked, 2, here)
     chosen = job.settings
-    assert (chosen.size, chosen.epochs, chosen.budget) == (size, epochs, None)
+    assert (chosen.size, chosen.epochs, chosen.seeds) == (size, epochs, seeds)
+    said = f"--seeds {seeds} --epochs {epochs}; with {planned} seeds no epoch fits"
+    assert (said in choice("table3", asked, chosen)) == (seeds < planned)
     assert read == [text]
+    with pytest.raises(ValueError, match=r"for an epoch with one seed, got 1\.0 s: look"):
+        prepare("table3", replace(asked, budget=1.0), 2)
     # The same command continues a folder even if it measures another speed later.
-    job.begin(tmp_path)
+    job.begin(here)
     costs.clear()
-    assert prepare("table3", asked, 1, tmp_path).plan == job.plan
+    assert prepare("table3", asked, 1, here).plan == job.plan
+    assert work_left(job, 2, here)[1].endswith(" in 2 processes")
     with pytest.raises(KeyError):
-        prepare("table3", replace(asked, budget=seconds + 1.0), 2, tmp_path)
+        prepare("table3", replace(asked, budget=seconds + 1.0), 2, here)
 
 
 @pytest.mark.parametrize("place", [p for p, *_ in options(QUICK) if p != "budget"])
