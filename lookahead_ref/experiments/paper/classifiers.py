@@ -199,12 +199,13 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
 
 
 def differing(here: Mapping[str, str], paper: Mapping[str, str]) -> list[str]:
-    """List how a setting differs from the paper's, as far as that is stated."""
-    return [
-        f"{name}: here {value}; in the paper {paper.get(name, 'not stated')}."
-        for name, value in here.items()
-        if name != "Backend" and value != paper.get(name)
+    """List how a setting differs from the paper's, and what that leaves open."""
+    other = {n: v for n, v in here.items() if n != "Backend" and v != paper.get(n)}
+    told = [
+        f"{n}: here {v}; in the paper {paper[n]}." for n, v in other.items() if n in paper
     ]
+    left = "; ".join(f"{n} {v}" for n, v in other.items() if n not in paper)
+    return [*told, f"Not stated in the paper: {left}."] if left else told
 
 
 def plan(

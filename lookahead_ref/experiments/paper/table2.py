@@ -41,7 +41,6 @@ def plan(request: ReproduceSettings) -> Plan:
             "Data": "ImageNet",
             "Epochs": "60",
             "Schedule": "divided by 10 three times",
-            "Batch size": "not stated",
         },
         "The paper shortens the schedule of Lookahead; SGD has the same schedule here.",
         seeds=(1, 10),
