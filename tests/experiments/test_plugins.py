@@ -160,6 +160,8 @@ def test_an_optimizer_named_like_another_is_named_with_its_file() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({}, {"best of a grid"}),
+        ({"optimizers": ("adam",)}, {"best of a grid"}),
         ({"base": TrainSettings(data="mnist:DIR")}, {"best of a grid", "not tuned"}),
         ({"base": TrainSettings("lstm", "pydoc")}, {"best of a grid"}),
         ({"base": TrainSettings("resnet18", "cifar10:DIR")}, {"published", "not tuned"}),
@@ -312,7 +314,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         (f"{RAISES} --model wrong.py:Carrying", "'wrong.py:Raises' fails: KeyError: 'oh'"),
         (
             f"train {SIGNED} --model wrong.py:Forgets",
-            "start makes it, int64 of shape (), g",
+            "carried['seen'] must be as start makes it, int64 of shape (), got float64",
         ),
         ("train --optimizer wrong.py:ready --learning-rate 1", "must be left out with"),
         ("train --optimizer wrong.py:ready --schedule step", "must be given for schedule"),
@@ -343,7 +345,10 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("train --hyperparameter a", "hyperparameter must be NAME=VALUE, got 'a'"),
         ("train --hyperparameter a=1 --hyperparameter a=2", "a must be given once"),
         ("train --optimizer mine.py:Signed --hyperparameter a=1", "unexpected keyword"),
-        (f"train {SIGNED} --learning-rate 3 --hyperparameter learning_rate=2", "once, got"),
+        (
+            f"train {SIGNED} --learning-rate 0.1 --hyperparameter learning_rate=0.2",
+            "must be given once, got 0.1",
+        ),
         ("sweep --optimizer lookahead-wrong.py:averaged", "got PolyakAveraging"),
     ],
 )

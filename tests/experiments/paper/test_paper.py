@@ -166,6 +166,8 @@ def test_the_papers_numbers_are_those_of_the_document() -> None:
 def test_the_full_setting_is_the_papers_and_needs_data() -> None:
     with pytest.raises(ValueError, match="data must be given with full, as"):
         ReproduceSettings(full=True)
+    settings = classifiers.base(ReproduceSettings(full=True, data="cifar10:here"))
+    assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
     for given in (None, 5000):
         base = TrainSettings(validation=given)
         asked = ReproduceSettings(full=True, data="cifar10:here", base=base)
@@ -174,6 +176,7 @@ def test_the_full_setting_is_the_papers_and_needs_data() -> None:
 
 def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
     full = table3.plan(ReproduceSettings(full=True, data="ptb:here"))
+    assert {arm.settings.model for arm in full.arms} == {"awd-lstm"}
     averaged = [arm.title for arm in full.arms if arm.settings.nonmonotone == 5]
     assert averaged == ["Polyak"]
     middle = table3.plan(ReproduceSettings(middle=True, data="ptb:here")).arms[0].settings
@@ -318,6 +321,10 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     said = " ".join(planned.notes[classifiers.DIFFERS])
     assert re.match("Not stated .*: Augmentation .*; Learning rate .*; Seeds 3; ", said)
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small_pictures = TrainSettings(resize=72, crop=64)
+    full = ReproduceSettings(full=True, data="images:here", base=small_pictures)
+    said = " ".join(plan("table2", full).notes[classifiers.DIFFERS])
+    assert "; Resize 72; Crop 64; " in said
     found = table1.plan(full).setting
     said = r"0.05; 0.0003 for Adam and Lookahead \(Adam\): .*Connah.* 0.1, .* 0.3, [^;]*$"
     assert re.match(said, found["Learning rate"])
