@@ -201,9 +201,7 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
 def differing(here: Mapping[str, str], paper: Mapping[str, str]) -> list[str]:
     """List how a setting differs from the paper's, and what that leaves open."""
     other = {n: v for n, v in here.items() if n != "Backend" and v != paper.get(n)}
-    told = [
-        f"{n}: here {v}; in the paper {paper[n]}." for n, v in other.items() if n in paper
-    ]
+    told = [f"{n}: here {other[n]}; in the paper {paper[n]}." for n in other if n in paper]
     left = "; ".join(f"{n} {v}" for n, v in other.items() if n not in paper)
     return [*told, f"Not stated in the paper: {left}."] if left else told
 
