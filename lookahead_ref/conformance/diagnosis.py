@@ -6,6 +6,7 @@ compared with everything that was observed, the cases that passed included.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -32,7 +33,22 @@ _UNTELLING = {"overflow", "subnormal"}
 @uncollected()
 @np.errstate(all="ignore")
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
-    """Explain the checks that failed: all of them or, failing that, those of profiles."""
+    """Explain the checks that failed; failing that, in the one precision that fails."""
+    found = _explained(results)
+    dtype, *others = {r.dtype for r in results if r.status == "failed"} or {""}
+    part = [r for r in results if r.dtype == dtype]
+    if others or len(part) == len(results) or not found or found[0].explanations:
+        return found
+    (again,) = _explained(part)
+    alone = tuple(
+        tuple(type(b.__name__, (b,), {"says": f"{b.says}, in {dtype} alone"}) for b in each)
+        for each in again.explanations
+    )
+    return [replace(again, explanations=alone)] if alone else found
+
+
+def _explained(results: Sequence[Result]) -> list[Diagnosis]:
+    """Explain all of the checks or, failing that, those of profiles."""
     telling = [r for r in results if r.seen and not _UNTELLING.intersection(r.case.flags)]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "failed", r.case.size, r.dtype))

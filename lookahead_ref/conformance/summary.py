@@ -105,8 +105,9 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     within = (x and judge(case, x, dtype, "gpu").passed for case, x, dtype in failed)
     if level == "strict" and failed and all(within):
         yield "The differences are no larger than a GPU's may be: --level gpu allows them."
-    if failed and all("overflow" in case.flags for case, *_ in failed):
-        yield HINTS["overflow"]
+    for flag in ("overflow", "subnormal"):
+        if failed and all(flag in case.flags for case, *_ in failed):
+            yield HINTS[flag]
     if {r.case.save_after is None for r in results if r.status == "error"} == {False}:
         yield HINTS["save"]
     if any(each.status == "unjudged" for each in results):

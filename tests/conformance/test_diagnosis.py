@@ -128,3 +128,12 @@ def test_swapped_bits_are_named_whatever_the_arithmetic_makes_of_them(
     (diagnosis,) = diagnose(found)
     assert named(diagnosis.explanations) == {frozenset(causes)}
     assert diagnosis.exceptions
+
+
+def test_a_mistake_in_one_precision_alone_is_told_with_it() -> None:
+    right = "start + alpha * (slots[slot] - start)"
+    wrong = f'{right} if start.dtype == "float32" else slots[slot]'
+    found = results(changed([(right, wrong)]), chosen("state"))
+    ((cause,), *_) = diagnose(found)[0].explanations
+    assert cause.name == "interpolated-slots-aliased"
+    assert cause.says.endswith(" as what to interpolate from, in float64 alone")

@@ -6,6 +6,7 @@ import io
 import pickle
 import pkgutil
 import sys
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -111,7 +112,7 @@ class Peer:
 
     package: str  # its name for pip
     repository: str  # on GitHub
-    needs: tuple[str, ...]  # what its adapter imports
+    needs: Sequence[str]  # what its adapter imports
     place: str  # ``module:callable``, the module in this package
     source: str = ""  # if not a package
 
@@ -144,41 +145,8 @@ class Peer:
         return make
 
 
-PEERS = {
-    peer.package: peer
-    for peer in (
-        Peer("optax", "google-deepmind/optax", ("optax", "jax"), "optax:Optax"),
-        Peer(
-            "torch_optimizer",
-            "jettify/pytorch-optimizer",
-            ("torch_optimizer", "torch"),
-            "pytorch:torch_optimizer",
-        ),
-        Peer(
-            "pytorch_optimizer",
-            "kozistr/pytorch_optimizer",
-            ("pytorch_optimizer", "torch"),
-            "pytorch:pytorch_optimizer",
-        ),
-        Peer("paddlepaddle", "PaddlePaddle/Paddle", ("paddle",), "paddle:Paddle"),
-        Peer("timm", "huggingface/pytorch-image-models", ("timm", "torch"), "pytorch:timm"),
-        Peer("pylocron", "frgfm/Holocron", ("holocron", "torch"), "pytorch:pylocron"),
-        Peer(
-            "torch2-look-ahead",
-            "Wintoplay/torch2-look-ahead",
-            ("lookahead_pytorch", "torch"),
-            "pytorch:torch2_look_ahead",
-        ),
-        Peer("torchft", "meta-pytorch/torchft", ("torchft", "torch"), "pytorch:torchft"),
-        Peer(
-            "fairscale",
-            "facebookresearch/fairscale",
-            ("fairscale", "torch"),
-            "pytorch:fairscale",
-        ),
-        Peer("snoo", "", ("torch",), "pytorch:snoo", "from its paper"),
-    )
-}
+_TABLE = Path(__file__).with_name("peers.toml").read_text(encoding="utf-8")
+PEERS = {name: Peer(name, **each) for name, each in tomllib.loads(_TABLE).items()}
 """By package."""
 
 
