@@ -82,7 +82,12 @@ class Threads:
         # The caller waits only for parts that have begun, so that it does not block if
         # helpers are busy, or missing, or one of them calls this itself.
         _take(left.popleft, ended, work, *given)
-        errors = [ended.get() for _ in range(parts)]
+        errors = []
+        for _ in range(parts):
+            errors.append(ended.get())
+            if isinstance(errors[-1], KeyboardInterrupt):
+                # A helper may wait for a lock of the compiler that a signal left held.
+                raise errors[-1]
         for error in errors:
             if error is not None:
                 raise error

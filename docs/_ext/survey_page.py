@@ -131,7 +131,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
     told = [
         f"{html.escape(each['version'])} on {each['date']} (vectors {each['vectors']}): "
         f"{VERDICTS[each['verdict']][1]}"
-        + (f", by {', '.join(each['causes'])}" if each["causes"] else "")
+        + (f" ({', '.join(each['causes'])})" if each["causes"] else "")
         for each in one["history"]
     ]
     yield f"<li>History: {'; '.join(told)}.</li></ul>\n"

@@ -1,6 +1,6 @@
 """The command ``train``."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ def train(
                 check_stops(
                     team, (options if folder is None else folder.options).on_nonfinite
                 )
-                with preparing():
+                with preparing() if team.leads else nullcontext():
                     prepared = training.prepare(settings)
                 if resume is None:
                     _refuse_unused(context, settings)
@@ -113,7 +113,10 @@ def train(
                     typer.echo(MEASURING, err=True)
                     processes = team.size // len(team.here)
                     found = estimate(prepared, measured(prepared), None, processes)
-                    typer.echo(found, err=event is not None)
+                    if event is None and as_json:
+                        print_json({"in_all": str(found)})
+                    else:
+                        typer.echo(found, err=event is not None)
 
             if where.dry_run:
                 if team.leads:

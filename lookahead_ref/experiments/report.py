@@ -120,12 +120,13 @@ def _results(
     parts = {"training": first.data.train, first.settings.evaluated: first.data.validation}
     counts = [f"{x.size:,} for {what}" for what, x in parts.items() if hasattr(x, "size")]
     of = "Tokens" if hasattr(first.data, "vocabulary") else "Examples"
+    sizes = {of: ", ".join(counts)} if counts else {}
     return {
         **stamp(f"lookahead-ref {job.name.split()[0]}"),
         "title": job.title,
         "command": command(job.name, job.settings),
         "request": asdict(job.settings),
-        "setting": {**plan.setting, of: ", ".join(counts), **classes},
+        "setting": {**plan.setting, **sizes, **classes},
         "notes": dict(plan.notes),
         "summary": findings.summary,
         **job.more(outcomes),

@@ -342,8 +342,10 @@ class _Loop:
         self.share_history()
         # Before anything slow, as a callback may be.
         self._pause()
+        before = time.perf_counter()
         with self.interruptible():
             self.report(started)
+        self.began += time.perf_counter() - before  # none of the training's time
         if not state.history:
             self._end_epoch(0)
         while state.epoch < self.epochs:

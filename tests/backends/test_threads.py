@@ -133,6 +133,21 @@ def test_an_error_in_a_part_is_raised_when_all_parts_are_done() -> None:
     assert sorted(done) == [10, 20]
 
 
+def test_an_interrupted_caller_waits_for_no_helper() -> None:
+    begun, held = threading.Event(), threading.Event()
+
+    def work(start: int, stop: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            begun.wait()
+            raise KeyboardInterrupt
+        begun.set()
+        held.wait()  # for a lock that the interruption left, as of a compiler
+
+    with pytest.raises(KeyboardInterrupt):
+        Threads(2).share(work, 2, COST)
+    held.set()
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_part_may_share_work_itself_and_helpers_may_be_kept_from_it(count: int) -> None:
     made, go, done = Threads(count), threading.Event(), list[int]()

@@ -159,9 +159,12 @@ def _across(arms: Sequence[Arm], name: str) -> str:
     for arm in arms:
         if text := _written(arm.settings, name):
             found.setdefault(text, []).append(arm.title)
-    return "; ".join(
-        text + f" for {' and '.join(of)}" * (arms[0].title not in of and len(of) < 3)
+    who = {
+        text: " and ".join(of) if len(of) < 3 else f"{len(of)} arms"
         for text, of in found.items()
+    }
+    return "; ".join(
+        text + f" for {who[text]}" * (arms[0].title not in of) for text, of in found.items()
     )
 
 
@@ -201,9 +204,11 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
 def differing(here: Mapping[str, str], paper: Mapping[str, str]) -> list[str]:
     """List how a setting differs from the paper's, and what that leaves open."""
     other = {n: v for n, v in here.items() if n != "Backend" and v != paper.get(n)}
-    told = [f"{n}: here {other[n]}; in the paper {paper[n]}." for n in other if n in paper]
-    left = "; ".join(f"{n} {v}" for n, v in other.items() if n not in paper)
-    return [*told, f"Not stated in the paper: {left}."] if left else told
+    told = [
+        f"{n}: here {other[n]}; in the paper {paper[n]}." for n in other if paper.get(n)
+    ]
+    left = ", ".join(name for name in other if not paper.get(name))
+    return [*told, f"Not in the table of the paper's settings: {left}."] if left else told
 
 
 def plan(

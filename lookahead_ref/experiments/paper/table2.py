@@ -40,7 +40,7 @@ def plan(request: ReproduceSettings) -> Plan:
             "Model": "ResNet-50",
             "Data": "ImageNet",
             "Epochs": "60",
-            "Batch size": "not stated",
+            "Batch size": "",
             "Schedule": "divided by 10 three times",
         },
         "The paper shortens the schedule of Lookahead; SGD has the same schedule here.",
