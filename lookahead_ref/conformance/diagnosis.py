@@ -35,11 +35,12 @@ _UNTELLING = {"overflow", "subnormal"}
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed; failing that, in the one precision that fails."""
     found = _explained(results)
-    dtype, *others = {r.dtype for r in results if r.status == "failed"} or {""}
-    part = [r for r in results if r.dtype == dtype]
-    if others or len(part) == len(results) or not found or found[0].explanations:
+    failed = {r.dtype for r in results if r.status == "failed"}
+    one = len(failed) == 1 and failed != {r.dtype for r in results if r.seen}
+    if not (one and found) or found[0].explanations:
         return found
-    (again,) = _explained(part)
+    (dtype,) = failed
+    (again,) = _explained([r for r in results if r.dtype == dtype])
     alone = tuple(
         tuple(type(b.__name__, (b,), {"says": f"{b.says}, in {dtype} alone"}) for b in each)
         for each in again.explanations
