@@ -159,13 +159,11 @@ def _across(arms: Sequence[Arm], name: str) -> str:
     for arm in arms:
         if text := _written(arm.settings, name):
             found.setdefault(text, []).append(arm.title)
-    who = {
-        text: " and ".join(of) if len(of) < 3 else f"{len(of)} arms"
-        for text, of in found.items()
-    }
-    return "; ".join(
-        text + f" for {who[text]}" * (arms[0].title not in of) for text, of in found.items()
-    )
+    said = []
+    for text, of in found.items():
+        who = " and ".join(of) if len(of) < 3 else f"{len(of)} arms"
+        said.append(text + f" for {who}" * (arms[0].title not in of))
+    return "; ".join(said)
 
 
 def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str, str]:
