@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref.conformance.bugs import BUGS, MISTAKES, SinglePrecision
+from lookahead_ref.conformance.bugs import BUGS, MISTAKES, PRECISIONS
 from lookahead_ref.report import plots
 
 DOCS = Path(__file__).parent
@@ -64,7 +64,7 @@ def table() -> str:
     counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
     told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
     right = [each["title"] for each in those if each["verdict"] == "right"]
-    known = len({each.name for each in (*BUGS, *MISTAKES, SinglePrecision)})
+    known = len({each.name for each in (*BUGS, *MISTAKES, *PRECISIONS)})
     latest = max(each["date"] for each in those)
     below = (
         f"{len(those)} implementations were run on {latest}: {told}. Right: "

@@ -17,7 +17,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, vectors
-from lookahead_ref.conformance.bugs import MISTAKES, SinglePrecision
+from lookahead_ref.conformance.bugs import MISTAKES, PRECISIONS
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.running import open_target, run
 
@@ -32,7 +32,7 @@ class GoldenSuite(SphinxDirective):
         if draw is not None:
             return [draw(bugs)]
         if self.arguments[0] == "mistakes":
-            return [_bugs([each.as_dict() for each in (*MISTAKES, SinglePrecision)])]
+            return [_bugs([each.as_dict() for each in (*MISTAKES, *PRECISIONS)])]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":

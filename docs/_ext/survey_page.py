@@ -16,11 +16,11 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from survey_words import VERDICTS, causes, error, sentence
 
-from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, SinglePrecision
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, PRECISIONS
 
 SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
 ADAPTERS = SURVEY.with_name("adapters")
-NAMED = {bug.name for bug in (*BUGS, *MISTAKES, *CONVENTIONS, SinglePrecision)}
+NAMED = {bug.name for bug in (*BUGS, *MISTAKES, *CONVENTIONS, *PRECISIONS)}
 
 
 class Survey(SphinxDirective):

@@ -61,8 +61,8 @@ class _Losses:
     def made(self, middle: float, radius: float, operand: float, loss: float) -> "Bounded":
         """Add the loss of one operation; `operand` is its largest operand or result."""
         size = abs(middle)
-        if size > self.largest:
-            return Bounded(math.copysign(math.inf, middle), 0.0, self)
+        if not size <= self.largest:  # or NaN
+            return Bounded(middle * math.inf, 0.0, self)
         radius += loss * operand + self.floor
         if size - radius < self.normal:  # the result may be subnormal, and flushed
             radius += self.flush

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from operator import is_
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lookahead_ref.conformance.bugs import (
     CONVENTIONS,
     NO_GRADIENT,
     Bug,
+    DoublePrecision,
     RoundsToSinglePrecision,
     SinglePrecision,
 )
@@ -33,6 +35,35 @@ _UNTELLING = {"overflow", "subnormal"}
 @uncollected()
 @np.errstate(all="ignore")
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
+    """Explain the checks that failed; numbers that float32 does not hold for themselves."""
+    near = [_rounded(each) for each in results]
+    found = _in_precisions(near)
+    # Swapped bits make such numbers too.
+    swapped = any(set(SWAPPED).intersection(*each.explanations[:1]) for each in found)
+    if swapped or all(map(is_, near, results)):
+        return found
+    failed = tuple(sorted({each.case.id for each in near if each.status == "failed"}))
+    return [
+        replace(
+            each,
+            explanations=tuple((*e, DoublePrecision) for e in each.explanations or [()]),
+            exceptions=each.exceptions if each.explanations else failed,
+        )
+        for each in found or [Diagnosis((), ())]
+    ]
+
+
+def _rounded(result: Result) -> Result:
+    """Judge a result as if it were rounded to its precision."""
+    found = result.verdict.mismatches if result.verdict else ()
+    far = tuple(each for each in found if each.distance)
+    if result.verdict is None or far == found:
+        return result
+    verdict = replace(result.verdict, mismatches=far)
+    return replace(result, verdict=verdict, status="failed" if far else "passed")
+
+
+def _in_precisions(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed; failing that, in the one precision that fails."""
     found = _explained(results)
     failed = {r.dtype for r in results if r.status == "failed"}

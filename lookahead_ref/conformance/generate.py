@@ -184,8 +184,8 @@ def nearest_float(number: Any) -> float:
     """Round a number of 50 digits to float64, ties to even, with subnormal numbers."""
     number = getattr(number, "exact", number)
     sign, mantissa, exponent, _ = number._mpf_
-    if not mantissa:  # zero, or infinite
-        return float(number)
+    if not mantissa:  # zero, infinite or NaN, whose sign depends on the machine
+        return math.nan if math.isnan(number) else float(number)
     # Python's division of integers is correctly rounded.
     size = float(
         (int(mantissa) << exponent) if exponent > 0 else int(mantissa) / (1 << -exponent)
@@ -195,7 +195,7 @@ def nearest_float(number: Any) -> float:
 
 def tolerance_of(value: float, bound: Any) -> float:
     """Round a bound up to two digits, including the rounding of the value to float64."""
-    if math.isinf(value):
+    if not math.isfinite(value):
         return 0.0
     size = bound.radius + abs(value) * 2.0**-53
     rounded = float(f"{size:.1e}")

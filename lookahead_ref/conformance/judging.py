@@ -61,7 +61,7 @@ class Mismatch:
     expected: float
     got: float
     distance: float
-    """Their distance in tolerances, which may be infinite."""
+    """In tolerances, perhaps infinite; 0 of a number that float32 does not hold."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,22 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
     best = max(
         verdicts, key=lambda v: v.mismatches[0].step if v.mismatches else case.steps + 1
     )
-    return replace(best, follows=follows)
+    wide = _wide(case, seen) if dtype == "float32" else ()
+    return replace(best, follows=follows, mismatches=(*best.mismatches, *wide))
+
+
+def _wide(case: Case, seen: Observation) -> Iterator[Mismatch]:
+    """Yield the first number of each quantity that float32 does not hold (LA-31)."""
+    for suffix, found in shown(case, seen):
+        for name, by_step in found.items():
+            got = np.stack(list(by_step.values()))
+            with np.errstate(over="ignore"):
+                held = got.astype(np.float32).astype(np.float64)
+            wide = (got != held) & ~np.isnan(got)
+            if wide.any():
+                row, element = place = tuple(np.argwhere(wide)[0].tolist())
+                at = float(held[place]), float(got[place]), 0.0
+                yield Mismatch(f"{name}{suffix}", list(by_step)[row], element, *at)
 
 
 def _against(

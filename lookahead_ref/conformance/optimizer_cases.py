@@ -7,6 +7,7 @@ An id is never reused: a changed case gets a new id, and the id of a removed one
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
+from math import nan
 from typing import Any, TypeAlias
 
 from lookahead_ref.conformance.case_building import (
@@ -557,6 +558,10 @@ def _together() -> Cases:
                        evaluate_after=[1, 2, 3])  # fmt: skip
     yield with_workers("interpolate-after3", "WO-8", level, 6, heavy_ball(), shapes=SINGLE,
                        says="saved after step 3", save_after=3)  # fmt: skip
+    yield build("wrapper-not-a-number", "LA-32", lookahead(2, 0.2), sgd(), 5,
+                says="a gradient is not a number in the step that synchronizes",
+                problem=given_tape([*ONES, [[1.0, nan, 0.5]], *ONES * 3]),
+                conditions=["not-a-number"])  # fmt: skip
 
 
 FILES: Mapping[str, Callable[[], Cases]] = {

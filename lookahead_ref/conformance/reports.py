@@ -82,6 +82,8 @@ def failure_line(failure: Mapping[str, Any]) -> str:
         f"{first['step']}, {_indexed(first)}"
     )
     expected, got, distance = _numbers(first)
+    if distance == "0":
+        return f"{place}: got {got}, which float32 does not hold"
     if not expected:
         return f"{place}: got {got}"
     return f"{place}: expected {expected}, got {got}, {distance} tolerances apart"

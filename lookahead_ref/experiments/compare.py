@@ -29,7 +29,7 @@ _FINAL = {"validation_accuracy": 2, **_LOSSES}
 
 _RANGED = ("heavy-ball", "lookahead-heavy-ball")
 _RANGE = "over learning rates"
-BEST = optimizers.LEARNING_RATES["heavy-ball"]
+BEST = optimizers.LEARNING_RATES["mlp"]["heavy-ball"]
 TOO_LARGE = (0.2, 0.3, 0.4)
 """Learning rates of heavy ball that the default comparison tries besides the best."""
 

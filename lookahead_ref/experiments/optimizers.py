@@ -1,8 +1,10 @@
 """Optimizers by their names on the command line and in result files."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.resources import files
 from typing import Any, Literal
 
 import lookahead_ref as la
@@ -37,48 +39,23 @@ _WITH = {
 }
 _WRAPPERS = ("lookahead-", "snoo-", "polyak-")
 
-LEARNING_RATES: Mapping[str, float] = {
-    "sgd": 0.3,
-    "heavy-ball": 0.1,
-    "nesterov": 0.1,
-    "adagrad": 0.1,
-    "adam": 0.01,
-    "rmsprop": 0.003,
-    "amsgrad": 0.01,
-    "radam": 0.03,
-    "lion": 0.0003,
-}
-"""Inner learning rates of the MLP on the digits; `where_from` says how they were found."""
+SEARCHED = tomllib.loads(
+    files("lookahead_ref.experiments").joinpath("learning_rates.toml").read_text("utf-8")
+)
+"""Learning rates, and how they were found."""
 
-_PUBLISHED = {"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4}
-LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
-    # Longer runs of wider models may need smaller ones.
-    "lstm": {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03},
-    "awd-lstm": {"sgd": 30.0, "adam": 0.001},
-    **dict.fromkeys(("resnet18", "resnet32", "resnet50", "resnet152"), _PUBLISHED),
-    "resnet8": {"heavy-ball": 0.3, "adam": 0.003},
+_OF_MODELS = {
+    name: each for names, each in SEARCHED["models"].items() for name in names.split()
 }
-"""Inner learning rates for other models than the MLP."""
-
-_CHOSEN = {
-    # There are too few digits for a third split, so other seeds have to do.
-    "mlp": "the best of a grid, by validation accuracy on seeds 1000 to 1002 of the "
-    "handwritten digits (SGD: 0.03, 0.1, 0.3, 1; heavy ball, Nesterov: 0.003, 0.01, 0.03, "
-    "0.1, 0.3; AdaGrad: 0.01, 0.03, 0.1, 0.3; Adam, RMSProp, AMSGrad: 0.001, 0.003, 0.01, "
-    "0.03; RAdam: these and 0.1; Lion: 0.0001, 0.0003, 0.001, 0.003, 0.01)",
-    "lstm": "the best of a grid, by validation loss on seed 1000 after two epochs of pydoc "
-    "with a layer of 64 (SGD: 1, 3, 10, 30, 100; heavy ball, Nesterov: 0.3, 1, 3, 10, 30; "
-    "AdaGrad: 0.03, 0.1, 0.3; Adam: 0.003, 0.01, 0.03, 0.1)",
-    "awd-lstm": "published with the program of Merity et al. (2018)",
-    "resnet8": "the best of a grid, by validation loss on seed 1000 after an epoch of "
-    "CIFAR-10 (heavy ball: 0.03, 0.1, 0.3, 1; Adam: 0.001, 0.003, 0.01)",
+LEARNING_RATES: Mapping[str, Mapping[str, float]] = {
+    model: each["rates"] for model, each in _OF_MODELS.items()
 }
+"""Inner learning rates by model."""
 
 
 def where_from(model: str) -> str:
     """Say where a model's default learning rates come from."""
-    usual = "published with a re-implementation, Connah-rs/lookahead (CIFAR/main.py)"
-    return _CHOSEN.get(model, usual)
+    return str(_OF_MODELS[model]["found"])
 
 
 NAMES: tuple[str, ...] = (
@@ -129,7 +106,7 @@ def default_learning_rate(name: str, model: str) -> float | None:
     inner = _parse(name)[1]
     if inner not in _INNER:
         return None
-    rates = LEARNING_RATES if model == "mlp" else LEARNING_RATES_OF.get(model, {})
+    rates = LEARNING_RATES.get(model, {})
     if inner not in rates:
         raise ValueError(
             f"learning_rate must be given for optimizer {name} and model {model}: none was "

@@ -24,7 +24,7 @@ from toys import BATCHES, HIDDEN, X, Y, falls, loss_of
 PORTING = Path(__file__).parents[2] / "docs" / "porting"
 TRAINING = Case(build("toy", "LA-2", lookahead(5, 0.5), adam(0.02), 48, shapes=HIDDEN))
 """A run of training, whose gradients come from a network and not from the case."""
-UNTOLD = {"overflow", "subnormal", "no-gradient"}
+UNTOLD = {"overflow", "not-a-number", "subnormal", "no-gradient"}
 
 
 def conform(*arguments: str) -> Done:

@@ -15,7 +15,7 @@ from conformance.wrong import STEP, changed, program
 from lookahead_ref.conformance import Case, cases, judge, load, observe, oracle
 from lookahead_ref.conformance.bugs import Bug, by_name, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
-from lookahead_ref.conformance.comparing import observed_of
+from lookahead_ref.conformance.comparing import SINGLE, observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.grammar import VARIANTS
@@ -39,7 +39,8 @@ def some_cases() -> list[Case]:
 
 def observed(case: Case, *bugs: type[Bug], dtype: str = "float64") -> Result:
     """Take a case through the edited oracle."""
-    seen = observed_of(simulate(case.data, oracle.Double(), bugs))
+    arithmetic = SINGLE if dtype == "float32" else oracle.Double()
+    seen = observed_of(simulate(case.data, arithmetic, bugs))
     verdict = judge(case, seen, dtype)
     return Result(case, dtype, "passed" if verdict.passed else "failed", "", verdict, seen)
 

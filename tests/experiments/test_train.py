@@ -117,7 +117,7 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
     built = optimizers.build(settings).groups
     assert built == {
         "*bias": la.Lookahead(la.SGD(0.5), 7),
-        "out*": la.Adam(optimizers.LEARNING_RATES["adam"], weight_decay=0.1),
+        "out*": la.Adam(optimizers.LEARNING_RATES["mlp"]["adam"], weight_decay=0.1),
         "*": la.Lookahead(la.SGD(0.5, weight_decay=0.1)),
     }
     assert list(built) == ["*bias", "out*", "*"]
@@ -360,4 +360,4 @@ def test_a_name_is_a_wrapper_and_what_is_in_it(name: str, inner: str, title: str
 def test_every_model_says_which_of_the_options_it_takes() -> None:
     for kind in models.MODELS.values():
         assert set(kind.options) <= set(models.OPTIONS)
-    assert set(models.MODELS) - {"mlp"} == set(optimizers.LEARNING_RATES_OF)
+    assert set(models.MODELS) == set(optimizers.LEARNING_RATES)

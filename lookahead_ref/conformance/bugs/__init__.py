@@ -29,11 +29,13 @@ __all__ = [
     "MEANINGS",
     "MISTAKES",
     "NO_GRADIENT",
+    "PRECISIONS",
     "PUBLIC",
     "STEPS",
     "TRAITS",
     "Bug",
     "Clause",
+    "DoublePrecision",
     "RoundsToSinglePrecision",
     "Run",
     "SinglePrecision",
@@ -62,8 +64,8 @@ def _declared(table: dict[str, Any], kind: type[Bug]) -> tuple[type[Bug], ...]:
 
 CONVENTIONS = _declared(_table("conventions.toml"), Convention)
 BUGS = _declared(_table("bugs.toml"), Bug)
-# Of public implementations, and of those who write Lookahead for the first time.
-PUBLIC, _FIRST_TRIES = (
+# Of public implementations, of those who write Lookahead for the first time, of precision.
+PUBLIC, _FIRST_TRIES, PRECISIONS = (
     _declared(each, Mistake) for each in _table("mistakes.toml").values()
 )
 MISTAKES = (*PUBLIC, *_FIRST_TRIES)
@@ -71,21 +73,21 @@ KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 
-SinglePrecision, RoundsToSinglePrecision = (
-    bug("single-precision", "LA-31", "precision", "",
-        f"{says} though it works in float64",
-        "float64 is hardly more exact than float32",
-        "keep hyperparameters, slots and phi in the precision of the parameters")
-    for says in ("computes in float32", "rounds something to float32 on the way")
-)  # fmt: skip
-"""Seen by their size, not by a simulation, and in float64 only: no case has their flag."""
+# Seen by the size of errors, in float64 only, or by numbers that float32 does not hold; not
+# by a simulation, so that no case has their flag.
+SinglePrecision, DoublePrecision = PRECISIONS
+RoundsToSinglePrecision = type(
+    "single-precision",
+    (SinglePrecision,),
+    {"says": "rounds something to float32 on the way though it works in float64"},
+)
 
 _said = _table("traits.toml")
 TRAITS, STEPS, MEANINGS = (_said[name] for name in ("traits", "steps", "meanings"))
 HINTS, CONDITIONS = _said["hints"], _said["conditions"]
 """What cases have, what steps are, what it means if only those fail; flags of no bug."""
 
-_BY_NAME = {each.name: each for each in (*KNOWN, SinglePrecision)}
+_BY_NAME = {each.name: each for each in (*KNOWN, *PRECISIONS)}
 
 
 def by_name(name: str) -> type[Bug]:

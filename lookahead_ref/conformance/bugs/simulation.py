@@ -31,6 +31,7 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "workers": lambda case: "workers" in case,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
+    "not-a-number": lambda case: "not-a-number" in case["flags"],
     "no-gradient": lambda case: (
         case["problem"]["kind"] == "tape"
         and any(g is None for grads in case["problem"]["gradients"] for g in grads)

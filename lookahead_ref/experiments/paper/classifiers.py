@@ -5,8 +5,10 @@ the learning rate by five after epochs 60, 120 and 160. Its slides name neither 
 rates nor weight decay. Lookahead has k = 5 and the alpha of the best cell of Table 5.
 """
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from importlib.resources import files
 from typing import Any
 
 from lookahead_ref.experiments.models import backend, defaults
@@ -51,7 +53,7 @@ def reported(mean: float, deviation: float | None = None) -> Summary:
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
     """Return the settings of all arms: SGD with momentum 0.9 on the requested data."""
     kind = (request.data or "").partition(":")[0]
-    if request.size == "small" and kind in _AUGMENTED:
+    if request.size == "small" and kind in _WORDS["augmentation"]:
         raise ValueError(
             f"data {kind} must be given with middle or full, whose models take pictures in "
             "colours; the small setting takes mnist:DIR"
@@ -82,36 +84,9 @@ def first_decay(settings: TrainSettings) -> int:
 
 
 _STATED = {"Epochs": "200", "Batch size": "128", "Schedule": "divided by 5 three times"}
-_SCHEDULES = {
-    "step": "divided by 5 three times",
-    "shortened": "divided by 10 three times",
-    "constant": "constant",
-    "plateau": "halved after {} evaluations without a lower validation loss",
-}
-_KNOWN = {
-    **{f"resnet{n}": f"ResNet-{n}" for n in (8, 18, 32, 50, 152)},
-    **{f"cifar{n}": f"CIFAR-{n}" for n in (10, 100)},
-    "mlp": "multilayer perceptron, small",
-    "ptb": "Penn Treebank",
-    "mnist": "MNIST",
-    "fashion-mnist": "Fashion-MNIST",
-    "images": "pictures in folders",
-    "digits": "handwritten digits, 8 by 8 pixels",
-    "text": "a text by words",
-    "chars": "a text by characters",
-    "pydoc": "Python's help by words",
-    "pydoc-chars": "Python's help by characters",
-}
-_CIFAR = "4 black pixels around each picture, random crops, mirrored"
-_AUGMENTED = {
-    "cifar10": _CIFAR,
-    "cifar100": _CIFAR,
-    "images": "random crops of 8 % to 100 % of the area, mirrored",
-}
-_MEASURED = {
-    "images": "the validation pictures that come with the data",
-    "ptb": "the validation text that comes with the data",
-}
+_WORDS = tomllib.loads(
+    files("lookahead_ref.experiments.paper").joinpath("words.toml").read_text("utf-8")
+)
 
 FOUND = {
     "small": "the best of a grid, by validation accuracy on seeds 1000 to 1009 (SGD alone: "
@@ -133,7 +108,7 @@ EXEMPT = ("seed", "reduction")
 def named(value: str) -> str:
     """Return a readable name of a model or data set, without its path."""
     kind = value.partition(":")[0]
-    return _KNOWN.get(kind, kind)
+    return str(_WORDS["names"].get(kind, kind))
 
 
 def _written(settings: TrainSettings, name: str) -> str:
@@ -171,9 +146,10 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
     settings = arms[0].settings
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
     kind = settings.data.partition(":")[0]
-    measured = _MEASURED.get(kind, "validation examples, held out from training")
+    measured = _WORDS["measured"].get(kind, "validation examples, held out from training")
     if isinstance(settings.validation, int):
         measured = f"{settings.validation} validation examples, held out from training"
+    augmented = _WORDS["augmentation"].get(kind)
     if settings.evaluated == "test":
         measured = "the test examples; none are held out from training"
     rest = {
@@ -185,10 +161,10 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
     return {
         "Model": named(settings.model),
         "Data": named(settings.data),
-        **({"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}),
+        **({"Augmentation": augmented} if augmented else {}),
         "Epochs": str(settings.epochs),
         "Batch size": _written(settings, "batch_size"),
-        "Schedule": _SCHEDULES[settings.schedule].format(settings.patience),
+        "Schedule": _WORDS["schedules"][settings.schedule].format(settings.patience),
         "Learning rate": f"{_across(arms, 'learning_rate')}: {found}",
         "k and alpha": "; ".join(pairs),
         "Seeds": str(seeds),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lookahead_ref.experiments.optimizers import Method
+from lookahead_ref.experiments.optimizers import SEARCHED, Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, differing, reported, shown
 from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
@@ -49,22 +49,13 @@ _OF_SIZES = {
 
 _PAPERS = {"Model": "AWD-LSTM, three layers of 1150, 1150 and 400", "Data": "Penn Treebank"}
 
-_RATES = {
-    Method("sgd", "SGD", "SGD", "plain"): (30.0, 30.0, 30.0),
-    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"): (30.0, 30.0, 7.5),
-    Method("adam", "Adam", "Adam", "plain"): (0.02, 0.01, 0.003),
-    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.03, 0.003),
-    Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
-}
-"""Learning rates of small, middle and full settings."""
-
-_SEARCHES = {
-    "small": "six epochs of Python's help (SGD: 10, 30, 100; Adam: 0.005 to 0.04)",
-    "middle": "an epoch of Penn Treebank (SGD: 10, 30, 100; Adam: 0.001 to 0.1)",
-    "full": "the first quarter of Penn Treebank (SGD: 15 to 120, in Lookahead 3.75 to 120, "
-    "by factors of two; Adam: 0.001, 0.003, 0.01; Polyak averaging was not searched)",
-}
-"""How long the runs were that the learning rates are from, and the grids."""
+_METHODS = (
+    Method("sgd", "SGD", "SGD", "plain"),
+    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"),
+    Method("adam", "Adam", "Adam", "plain"),
+    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"),
+    Method("polyak-sgd", "Polyak", "SGD", "other"),
+)
 
 
 def plan(request: ReproduceSettings) -> Plan:
@@ -72,13 +63,12 @@ def plan(request: ReproduceSettings) -> Plan:
     data, epochs = request.data or usual.data, request.epochs or usual.epochs
     base = replace(usual, data=data, epochs=epochs)
     words = request.size == "small" and base.data.startswith("ptb:")
+    found = SEARCHED["table3"]["words" if words else request.size]
     arms = []
-    for method, of_sizes in _RATES.items():
-        rate = dict(zip(_OF_SIZES, of_sizes, strict=True))[request.size]
+    for method in _METHODS:
+        rate = found["rates"][method.name]
         if method.family == "SGD":
             rate = request.learning_rate or rate
-        elif words:
-            rate = 0.01  # the better of two, see below
         settings = replace(base, optimizer=method.name, learning_rate=rate)
         if request.full and method.name == "polyak-sgd":
             # A stalled loss starts the averaging and nothing else.
@@ -87,11 +77,9 @@ def plan(request: ReproduceSettings) -> Plan:
     count = request.seeds or 3
     begun = "begun as in NT-ASGD, n = 5, at a constant rate"
     averaging = begun if request.full else "the running mean of all iterates"
-    searched = f"the best of each arm on seed 1000 after {_SEARCHES[request.size]}"
-    if words:
-        searched += ", Adam's the better of 0.003 and 0.01 after an epoch of Penn Treebank"
-    if request.learning_rate is not None:
-        searched = f"SGD's given on the command line, Adam's {searched}"
+    given = {} if request.learning_rate is None else {"SGD": "given on the command line"}
+    sources = {**found["found"], **given}
+    searched = ", ".join(f"{family}'s {words}" for family, words in sources.items())
     setting = shown(arms, count, searched, Averaging=averaging)
     small_model = f"LSTM, {several(base.layers or 1, 'layer')} of {base.hidden}"
     setting["Model"] = _PAPERS["Model"] if request.full else small_model
