@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def module_of(about):
-    """Import the one file of a clone that an implementation is, at its revision."""
+def file_of(about):
+    """Find the file of a clone in which an implementation is, at its revision."""
     folder = Path(os.environ.get("LOOKAHEAD_SOURCES", "sources"))
     clone = folder.joinpath(*about["home"].split("/")[-2:])
     command = ["git", "-C", str(clone), "rev-parse", "HEAD"]
@@ -21,7 +21,12 @@ def module_of(about):
     if not found.startswith(about["revision"]):
         got = found.strip() or "no clone"
         raise ValueError(f"{clone} must be at {about['revision']}, got {got}: see clone.sh")
-    path = clone / about["file"]
+    return clone / about["file"]
+
+
+def module_of(about):
+    """Import the one file of a clone that an implementation is, at its revision."""
+    path = file_of(about)
     sys.path.insert(0, str(path.parent))  # its neighbours
     spec = importlib.util.spec_from_file_location(f"source_{path.stem}", path)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
