@@ -142,7 +142,7 @@ class Edit(Bug):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.name = cls.place
+        cls.name = f"edit of {cls.title}"
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
