@@ -29,7 +29,7 @@ from lookahead_ref.conformance.searching import AT_ONCE, STEPS, Search, fails
 from lookahead_ref.system import uncollected
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
-_UNTELLING = {"overflow", "subnormal"}
+UNTELLING = {"overflow", "subnormal"}
 
 
 @uncollected()
@@ -81,7 +81,7 @@ def _in_precisions(results: Sequence[Result]) -> list[Diagnosis]:
 
 def _explained(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain all of the checks or, failing that, those of profiles."""
-    telling = [r for r in results if r.seen and not _UNTELLING.intersection(r.case.flags)]
+    telling = [r for r in results if r.seen and not UNTELLING.intersection(r.case.flags)]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "failed", r.case.size, r.dtype))
     if not fails(telling):

@@ -16,12 +16,11 @@ import lookahead_ref
 from lookahead_ref.conformance.adapters import PEERS
 from lookahead_ref.conformance.bugs import (
     CLAUSES,
-    CONDITIONS,
     CONVENTIONS,
     Bug,
     SinglePrecision,
 )
-from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.diagnosis import UNTELLING, diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.reports import failure_line, parted
@@ -173,7 +172,6 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     # A convention is no fault, even if no passing case shows it.
     wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
     causes = [each for each in dict.fromkeys(wrong) if each]
-    untold = CONDITIONS.keys() - {"no-gradient"}
     exceptions = [case for each in diagnoses for case in each.exceptions]
     # What a bug does in nested cases depends on the program's structure.
     plain = {result.case.id for result in failed if result.case.profile != "nesting"}
@@ -189,7 +187,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
         return [(n, {"count": len(g), **smallest(g)}) for n, g in parts if n]
 
     def condition(result: Result) -> str:  # excludes it from the diagnosis
-        return next((flag for flag in result.case.flags if flag in untold), "")
+        return next((flag for flag in result.case.flags if flag in UNTELLING), "")
 
     found = {
         "profiles": summary["profiles"],
