@@ -50,6 +50,7 @@ class Mixed:
 
 
 Single = program("single-precision")
+Double = program("double-precision")
 
 
 class Flushing(Pure):
@@ -147,7 +148,12 @@ def test_failures_are_reported_with_their_cause(swapped: Done) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("Flushing", "--level gpu"), ("Single", "--dtype float32")]
+    ("name", "hint"),
+    [
+        ("Flushing", "--level gpu"),
+        ("Single", "--dtype float32"),
+        ("Double", "--dtype float64"),
+    ],
 )
 def test_a_hint_names_the_option_that_helps(name: str, hint: str) -> None:
     some = (f"mine.py:{name}", "--profile", "wrapper", "--json")
@@ -157,6 +163,8 @@ def test_a_hint_names_the_option_that_helps(name: str, hint: str) -> None:
     assert f"{hint} " in f"{said} "
     assert ("flushes" in said) == (name == "Flushing")
     assert conform(*some, *hint.split()).exit_code == 0
+    found = " ".join(conform(*some[:-1]).stdout.split())
+    assert ("which float32 does not hold" in found) == (name == "Double")
 
 
 def test_json_holds_everything() -> None:
