@@ -63,7 +63,9 @@ def table() -> str:
         lines.append(f"| {' | '.join([title, *said])} |")
     counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
     told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
-    right = [each["title"] for each in those if each["verdict"] == "right"]
+    right = sorted(
+        (each["title"] for each in those if each["verdict"] == "right"), key=str.lower
+    )
     known = len({each.name for each in (*BUGS, *MISTAKES, *PRECISIONS)})
     latest = max(each["date"] for each in those)
     below = (

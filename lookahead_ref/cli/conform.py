@@ -267,7 +267,9 @@ def _begin(kind: str, output: Path | None) -> None:
                 written.append(str(beside))
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
-    typer.echo(f"Written: {', '.join(written)}. Put your optimizer where it says so, then:")
+    typer.echo(
+        f"Written: {', '.join(written)}. Put yours where it says so, if it does; then:"
+    )
     for command in start["commands"]:
         typer.echo(f"  {command.format(file=path)}")
 

@@ -61,7 +61,7 @@ class Mismatch:
     expected: float
     got: float
     distance: float
-    """In tolerances, perhaps infinite; 0 of a number that float32 does not hold."""
+    """In tolerances, perhaps infinite; 0 of a number that float32 cannot represent."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Verdict:
     follows: tuple[str, ...]
     """All outcomes that it follows; several if the case does not distinguish them."""
     mismatches: tuple[Mismatch, ...]
-    """The first failing element of each failing quantity, the earliest first."""
+    """The first failing element of each failing quantity, the earliest first; and the first
+    number of each that float32 cannot represent."""
     largest: float
     """The largest distance of all, in tolerances."""
 
@@ -145,11 +146,12 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
         verdicts, key=lambda v: v.mismatches[0].step if v.mismatches else case.steps + 1
     )
     wide = _wide(case, seen) if dtype == "float32" else ()
-    return replace(best, follows=follows, mismatches=(*best.mismatches, *wide))
+    found = sorted((*best.mismatches, *wide), key=lambda mismatch: mismatch.step)
+    return replace(best, follows=follows, mismatches=tuple(found))
 
 
 def _wide(case: Case, seen: Observation) -> Iterator[Mismatch]:
-    """Yield the first number of each quantity that float32 does not hold (LA-31)."""
+    """Yield the first number of each quantity that float32 cannot represent (LA-31)."""
     for suffix, found in shown(case, seen):
         for name, by_step in found.items():
             got = np.stack(list(by_step.values()))

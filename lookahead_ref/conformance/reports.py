@@ -64,6 +64,9 @@ def headline(summary: RunSummary) -> str:
     return f"{summary['target']}: {', '.join(words)}."
 
 
+_WIDE = "which float32 cannot represent"
+
+
 def _total(summary: RunSummary) -> dict[str, int]:
     """Add up the counts of all profiles."""
     return {name: sum(row[name] for row in summary["profiles"]) for name in COUNTS}
@@ -82,8 +85,8 @@ def failure_line(failure: Mapping[str, Any]) -> str:
         f"{first['step']}, {_indexed(first)}"
     )
     expected, got, distance = _numbers(first)
-    if distance == "0":
-        return f"{place}: got {got}, which float32 does not hold"
+    if not first["representable"]:
+        return f"{place}: got {got}, {_WIDE}"
     if not expected:
         return f"{place}: got {got}"
     return f"{place}: expected {expected}, got {got}, {distance} tolerances apart"
@@ -98,6 +101,8 @@ def _indexed(quantity: Mapping[str, Any]) -> str:
 def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
     """Write the expected and actual value and their distance, with enough digits."""
     expected, got = quantity["expected"], quantity["got"]
+    if not quantity["representable"]:
+        return "a float32", repr(got), ""
     if expected is None:
         return "", f"{got:.9g}", ""
     texts = [(f"{expected:.{n}g}", f"{got:.{n}g}") for n in (6, 9, 12, 15)]
@@ -266,6 +271,7 @@ def _smallest(summary: RunSummary) -> str:
     smallest = min(summary["failures"], key=size)
     first = smallest["quantities"][0]
     should = "" if first["expected"] is None else f" but should be {first['expected']:.9g}"
+    should = should if first["representable"] else f", {_WIDE}"
     return (
         f"The smallest failing case is {smallest['case']} "
         f"({smallest['comment'].rstrip('.')}), in {smallest['dtype']}. After step "

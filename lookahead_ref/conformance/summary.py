@@ -163,17 +163,19 @@ def _failure(result: Result, known: Expectation | None) -> dict[str, Any]:
 
 def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
     name, place, index = _element(case, mismatch.element)
+    held = mismatch.distance > 0
     return {
         "where": mismatch.where,
         "step": mismatch.step,
         "tensor": name,
         "element": place,
         "index": index,
-        "expected": mismatch.expected,
+        "representable": held,
+        "expected": mismatch.expected if held else None,
         "got": mismatch.got,
-        "expected_bits": encode([mismatch.expected])[0],
+        "expected_bits": encode([mismatch.expected])[0] if held else None,
         "got_bits": encode([mismatch.got])[0],
-        "distance": mismatch.distance,
+        "distance": mismatch.distance if held else None,
     }
 
 

@@ -18,6 +18,7 @@ from lookahead_ref.conformance.bugs import (
     CLAUSES,
     CONVENTIONS,
     Bug,
+    DoublePrecision,
     SinglePrecision,
 )
 from lookahead_ref.conformance.diagnosis import UNTELLING, diagnose
@@ -216,6 +217,9 @@ def _showing(
     bug: type[Bug], together: Sequence[type[Bug]], failed: Sequence[Result]
 ) -> Sequence[Result]:
     """Return the failures that show a bug."""
+    if bug == DoublePrecision:
+        firsts = ((r, r.verdict.mismatches) for r in failed if r.verdict)
+        return [r for r, some in firsts if not all(each.distance for each in some)]
     if bug.name != SinglePrecision.name:  # all of it, or something on the way
         flagged = [r for r in failed if bug.name in r.case.flags]
         return flagged or [r for r in failed if bug.applies(r.case.data)] or failed

@@ -164,7 +164,7 @@ def test_a_hint_names_the_option_that_helps(name: str, hint: str) -> None:
     assert ("flushes" in said) == (name == "Flushing")
     assert conform(*some, *hint.split()).exit_code == 0
     found = " ".join(conform(*some[:-1]).stdout.split())
-    assert ("which float32 does not hold" in found) == (name == "Double")
+    assert ("which float32 cannot represent" in found) == (name == "Double")
 
 
 def test_json_holds_everything() -> None:

@@ -38,6 +38,13 @@ def test_more_than_two_bugs_are_named_together(causes: str) -> None:
         assert message == {frozenset(names)}
 
 
+@pytest.mark.slow
+def test_wide_numbers_are_told_beside_what_nothing_explains() -> None:
+    some = results(program("double-precision", "alpha-bent"), chosen("wrapper", every=4))
+    ((found, left),) = ((named(d.explanations), d.exceptions) for d in diagnose(some))
+    assert (found, len(left) > 0) == ({frozenset({"double-precision"})}, True)
+
+
 @pytest.mark.parametrize("name", ["phi-is-theta", "theta-becomes-phi"])
 def test_a_second_name_of_an_array_ends_where_a_copy_is_loaded(name: str) -> None:
     some = [case for case in chosen("wrapper", "resume", every=3) if "sgd" in case.id]

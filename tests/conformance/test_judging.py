@@ -70,6 +70,20 @@ def test_correct_programs_pass_every_case_by_tolerances_neither_tight_nor_wide(
     assert 0.1 < max(v.largest for n, v in verdicts.items() if n.startswith(ordinary)) < 0.7
 
 
+@pytest.mark.parametrize(
+    "where", ["slow weights", "velocity", "fast weights after loading", "fast weights"]
+)
+def test_a_number_that_float32_cannot_represent_fails_anywhere(where: str) -> None:
+    case = load().case("resume-heavy-ball-maintain-after4")
+    seen = observe(case, "float32", program()(), program())
+    steps, again = seen.steps, seen.resumed or seen.steps
+    shown = {"velocity": steps.slots[-1]["velocity"], "slow weights": steps.slow[-1][0]}
+    shown |= {"fast weights": steps.fast[-1], "fast weights after loading": again.fast[-1]}
+    shown[where][0] = np.nextafter(shown[where][0], np.inf)
+    (found,) = judge(case, seen, "float32").mismatches
+    assert (found.where, found.step, found.distance) == (where, case.steps, 0.0)
+
+
 def test_a_program_without_gradients_follows_its_variant() -> None:
     # Without a velocity, or while it is zero, this is the same as a gradient of zeros.
     some = [c for c in cases("state") if "no-gradient" in c.flags]

@@ -75,7 +75,8 @@ only-momentum-reset checkpoint-shares-memory,
 checkpoint-without-step-counter evaluates-fast-weights, alpha-swapped adam-uncorrected,
 interpolated-slots-aliased checkpoint-without-schedule,
 phi-after-first-step decay-ignored, nested-phi-kept nesterov-ignored,
-interpolated-slots-aliased single-precision, alpha-swapped double-precision, never-synchronizes adam-count-one-ahead,
+interpolated-slots-aliased single-precision, alpha-swapped double-precision,
+never-synchronizes adam-count-one-ahead,
 phi-not-restored outer-heavy-ball-for-nesterov,
 outer-momentum-dampened checkpoint-without-outer-state
 """

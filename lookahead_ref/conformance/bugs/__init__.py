@@ -20,28 +20,11 @@ from lookahead_ref.conformance.bugs.simulation import (
 )
 
 __all__ = [
-    "BUGS",
-    "CLAUSES",
-    "CONDITIONS",
-    "CONVENTIONS",
-    "HINTS",
-    "KNOWN",
-    "MEANINGS",
-    "MISTAKES",
-    "NO_GRADIENT",
-    "PRECISIONS",
-    "PUBLIC",
-    "STEPS",
-    "TRAITS",
-    "Bug",
-    "Clause",
-    "DoublePrecision",
-    "RoundsToSinglePrecision",
-    "Run",
-    "SinglePrecision",
-    "by_name",
+    "BUGS", "CLAUSES", "CONDITIONS", "CONVENTIONS", "HINTS", "KNOWN", "MEANINGS",
+    "MISTAKES", "NO_GRADIENT", "PRECISIONS", "PUBLIC", "STEPS", "TRAITS", "Bug", "Clause",
+    "DoublePrecision", "RoundsToSinglePrecision", "Run", "SinglePrecision", "by_name",
     "simulate",
-]
+]  # fmt: skip
 
 
 def _table(name: str) -> dict[str, Any]:
@@ -73,8 +56,8 @@ KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 
-# Seen by the size of errors, in float64 only, or by numbers that float32 does not hold; not
-# by a simulation, so that no case has their flag.
+# Seen by the size of errors, in float64 only, or by numbers that float32 cannot represent;
+# not by a simulation, so that no case has their flag.
 SinglePrecision, DoublePrecision = PRECISIONS
 RoundsToSinglePrecision = type(
     "single-precision",

@@ -79,7 +79,7 @@ def plan(request: ReproduceSettings) -> Plan:
     averaging = begun if request.full else "the running mean of all iterates"
     given = {} if request.learning_rate is None else {"SGD": "given on the command line"}
     sources = {**found["found"], **given}
-    searched = ", ".join(f"{family}'s {words}" for family, words in sources.items())
+    searched = "; ".join(f"for {family}, {text}" for family, text in sources.items())
     setting = shown(arms, count, searched, Averaging=averaging)
     small_model = f"LSTM, {several(base.layers or 1, 'layer')} of {base.hidden}"
     setting["Model"] = _PAPERS["Model"] if request.full else small_model

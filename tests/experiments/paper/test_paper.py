@@ -333,7 +333,7 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     middle = table1.plan(ReproduceSettings(middle=True, data="cifar10:here")).setting
     assert middle["Learning rate"].endswith(f"(Adam): {where_from('resnet8')}")
     rate = table3.plan(replace(QUICK, learning_rate=9.0)).setting["Learning rate"]
-    assert ": SGD's given on the command line, Adam's the best of each arm" in rate
+    assert ": for SGD, given on the command line; for Adam, the best of each arm" in rate
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
