@@ -88,8 +88,7 @@ def report() -> str:
         "| --- " * 4 + "|",
     ]
     for one in sorted(those, key=_order):
-        first = next(iter(WORDS["causes"](one)), None)
-        clause = "" if first is None else first["clause"]
+        _, clause = next(iter(WORDS["findings"](one)), ("", ""))
         shown = f"[{clause}](../spec.md#{clause.lower()})" if clause else ""
         lines.append(f"| {' | '.join(_cells(one))} | {shown} |")
     return "\n".join(lines)

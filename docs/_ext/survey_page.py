@@ -8,6 +8,7 @@ beside the pages.
 
 import html
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,9 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
 
 
 def _from(cause: Mapping[str, Any]) -> str:
-    """Leave out the case's id: it stands before."""
-    return cause["shows"].removeprefix(cause["case"]).strip()
+    """Leave out the case's id, which stands before, and how many tolerances it is off."""
+    shown = cause["shows"].removeprefix(cause["case"]).strip()
+    return re.sub(r", \S+ tolerances apart$", "", shown)
 
 
 def _checks(count: int) -> str:

@@ -57,19 +57,28 @@ def plain(cause: Mapping[str, Any]) -> str:
     return PLAIN.get(cause["name"], cause["says"])
 
 
+def findings(one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say in plain words what is wrong, the most serious first, each with its clause."""
+    named = [(plain(each), each["clause"]) for each in causes(one)]
+    stops = [(_stop(each), "") for each in one["errors"]]
+    # What stops matters more than what is rounded.
+    rounds = all(clause == "LA-31" for _, clause in named)
+    found = [*stops, *named] if rounds else [*named, *stops]
+    unknown = ("fails, and no named cause explains all of it", "")
+    return found if one["explained"] else [unknown, *found]
+
+
 def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
-    told = [plain(each) for each in causes(one)]
-    told += [_stop(each) for each in one["errors"]]
-    if not one["explained"]:
-        told.insert(0, "fails, and no named cause explains all of it")
+    told = [text for text, _ in findings(one)]
     more = len(told) - 1
     return told[0] + (f"; and {more} more" if more else "") if told else "nothing fails"
 
 
 def _stop(failure: Mapping[str, Any]) -> str:
     what = "its checkpoint stops" if "resume" in failure["case"] else "stops"
-    return f"{what} with {error(failure['shows'])}"
+    where = "1 check" if failure["count"] == 1 else f"{failure['count']} checks"
+    return f"{what} at {where} with {error(failure['shows']).partition(' (')[0]}"
 
 
 def error(shows: str) -> str:

@@ -341,15 +341,18 @@ def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
         return None
     others = ("<", str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))
 
+    def is_installed(frame: traceback.FrameSummary) -> bool:
+        return not {"site-packages", "dist-packages"}.isdisjoint(Path(frame.filename).parts)
+
     def own(frame: traceback.FrameSummary) -> int:
-        parts = {*Path(frame.filename).parts}
-        if package and {package, f"{package}.py"} & parts:
+        if package and {package, f"{package}.py"} & {*Path(frame.filename).parts}:
             return 2
-        installed = {"site-packages", "dist-packages"} & parts
-        return int(not installed and not frame.filename.startswith(others))
+        return int(not is_installed(frame) and not frame.filename.startswith(others))
 
     frames = traceback.extract_tb(error.__traceback__)
     place = max(reversed(frames), key=own)  # the deepest of several
+    if not own(place):  # what was called first is under test; what that called is not
+        place = next(filter(is_installed, frames), place)
     found = {"file": place.filename, "line": place.lineno, "function": place.name}
     return {**found, "code": place.line or ""}
 

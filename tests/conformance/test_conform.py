@@ -261,6 +261,20 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
     refused(conform(*slow), "hello: did not answer 'hello' within 0.1 s: the program or", 4)
 
 
+def test_an_error_in_a_package_has_its_line_and_not_its_frameworks(folder: Path) -> None:
+    installed, fails = folder / "site-packages", "        framework.start()"
+    installed.mkdir()
+    installed.joinpath("framework.py").write_text("def start():\n    raise ValueError")
+    theirs = f"import framework\nclass Adapter:\n    def start(self, setup):\n{fails}"
+    installed.joinpath("theirs.py").write_text(theirs)
+    own = "import sys\nsys.path[:0] = ['site-packages']\nfrom theirs import Adapter"
+    folder.joinpath("around.py").write_text(own)
+    done = conform("around.py:Adapter", "--case", "smoke-wrapper", "--json")
+    assert {each["frame"]["code"] for each in json.loads(done.stdout)["errors"]} == {
+        fails.strip()
+    }
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [

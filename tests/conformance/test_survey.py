@@ -88,10 +88,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "optax": ("but", {"reset-restarts-schedule"}),
     "optimisers": ("right", NOTHING),
     "over9000": ("wrong", {"phi-at-first-sync"}),
-    "paddlepaddle": (
-        "wrong",
-        {"phi-after-first-step", "checkpoint-without-own-counts", *SINGLE},
-    ),
+    "paddlepaddle": ("wrong", {"phi-after-first-step", "checkpoint-of-no-counts", *SINGLE}),
     "pylocron": ("but", {"schedule-frozen"}),
     "pytorch_optimizer": ("but", BY_NAME),
     "pytorch_ranger": ("right", SINGLE),
