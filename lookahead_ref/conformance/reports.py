@@ -31,6 +31,7 @@ COLUMNS = ("Profile", "Verdict", *_HEADS.values())
 """The columns of the table of profiles."""
 
 _SHOWN = 50
+_WIDE = "which float32 cannot represent"
 LIMIT = "The search for changes to the reference ended at its limit."
 
 
@@ -62,9 +63,6 @@ def headline(summary: RunSummary) -> str:
     ]
     words = [_passing(total), *(text.format(count) for count, text in findings if count)]
     return f"{summary['target']}: {', '.join(words)}."
-
-
-_WIDE = "which float32 cannot represent"
 
 
 def _total(summary: RunSummary) -> dict[str, int]:

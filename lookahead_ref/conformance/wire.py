@@ -85,11 +85,16 @@ def stopped(how: str, answer: Mapping[str, Any]) -> TargetError:
     frame = answer.get("frame")
     if not isinstance(frame, dict):
         return TargetError(f"{how} an error: {said}")
-    parts = ("file", "line", "function", "code")
-    file, line, function, code = found = [legible(frame.get(part, "")) for part in parts]
-    place = f"({Path(file).name}:{line}, in {function}: {code})"
-    located = dict(zip(parts, found, strict=True))
-    return TargetError(f"{how} an error: {said} {place}", located)
+    located = {n: legible(frame.get(n, "")) for n in ("file", "line", "function", "code")}
+    return TargetError(placed(f"{how} an error: {said}", located), located)
+
+
+def placed(said: str, frame: Mapping[str, Any] | None) -> str:
+    """Add to an error where it arose, if that is known."""
+    if frame is None:
+        return said
+    place = f"{Path(frame['file']).name}:{frame['line']}, in {frame['function']}"
+    return f"{said} ({place}: {frame['code']})"
 
 
 def printable(text: str) -> str:

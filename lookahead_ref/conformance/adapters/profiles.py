@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
-from lookahead_ref.conformance.adapters import adapter
+from lookahead_ref.conformance.adapters import adapter, package
 from lookahead_ref.conformance.protocol import UnsupportedError
+from lookahead_ref.conformance.wire import own_frame, placed
 
 K, ALPHA = 3, 0.5
 STEPS = 8  # two synchronizations and two more steps
@@ -36,6 +37,7 @@ class Found(NamedTuple):
     verdict: str
     says: str = ""
     fix: str = ""
+    frame: dict[str, Any] | None = None
 
 
 class Checks:
@@ -67,8 +69,9 @@ class Checks:
             # Anything that the target raises is a finding.
             except Exception as error:
                 line = str(error).strip().partition("\n")[0]
-                said = f"raises {type(error).__name__}: {line}"
-                found = Found(name, "fails", said, each.fix)
+                frame = own_frame(error, package(make.target))
+                said = placed(f"raises {type(error).__name__}: {line}", frame)
+                found = Found(name, "fails", said, each.fix, frame)
             after()
             results.append(found)
         return results
