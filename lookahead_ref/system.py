@@ -3,8 +3,10 @@
 import errno
 import gc
 import os
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def read_file(path: Path, most: int = 2**28) -> bytes:
     if problem := unreadable(path, most):
         raise OSError(errno.EINVAL, problem, str(path))
     return path.read_bytes()
+
+
+def read_table(package: str, name: str) -> dict[str, Any]:
+    """Read a TOML file of a package."""
+    return tomllib.loads(files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 def unreadable(path: Path, most: int) -> str | None:

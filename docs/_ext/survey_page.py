@@ -18,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from survey_words import VERDICTS, causes, error, sentence
 
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, PRECISIONS
+from lookahead_ref.report.words import several
 
 SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
 ADAPTERS = SURVEY.with_name("adapters")
@@ -121,12 +122,13 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
         yield f"<li>Convention: {names or 'none throughout, it mixes them'}.</li>\n"
     for each in one["errors"]:
         yield (
-            f"<li>It stops at {_checks(each['count'])}, such as "
+            f"<li>It stops at {several(each['count'], 'check')}, such as "
             f"{case(each['case'], page)}: {html.escape(error(each['shows']))}.</li>\n"
         )
     for each in one["beyond"]:
+        fails = several(each["count"], "check")
         yield (
-            f"<li>With {each['condition']} values it fails {_checks(each['count'])}, "
+            f"<li>With {each['condition']} values it fails {fails}, "
             f"such as {case(each['case'], page)}.</li>\n"
         )
     told = [
@@ -148,10 +150,6 @@ def _from(cause: Mapping[str, Any]) -> str:
     """Leave out the case's id, which stands before, and how many tolerances it is off."""
     shown = cause["shows"].removeprefix(cause["case"]).strip()
     return re.sub(r", \S+ tolerances apart$", "", shown)
-
-
-def _checks(count: int) -> str:
-    return "1 check" if count == 1 else f"{count} checks"
 
 
 FILTER = """

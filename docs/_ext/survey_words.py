@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance.bugs import CLAUSES
+from lookahead_ref.report.words import several
 
 VERDICTS = {  # sign, in the table, in the badge, its colour, shields.io's name of it
     "right": ("\N{CHECK MARK}", "right", "right", "#1a7f37", "success"),
@@ -77,7 +78,7 @@ def sentence(one: Mapping[str, Any]) -> str:
 
 def _stop(failure: Mapping[str, Any]) -> str:
     what = "its checkpoint stops" if "resume" in failure["case"] else "stops"
-    where = "1 check" if failure["count"] == 1 else f"{failure['count']} checks"
+    where = several(failure["count"], "check")
     return f"{what} at {where} with {error(failure['shows']).partition(' (')[0]}"
 
 

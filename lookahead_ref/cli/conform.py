@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -17,7 +16,7 @@ from lookahead_ref.cli.profiles import PROFILES as USES
 from lookahead_ref.cli.profiles import judge
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
 from lookahead_ref.hyperparameters import option
-from lookahead_ref.system import uncollected
+from lookahead_ref.system import read_table, uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +45,7 @@ EXAMPLES = {
 }
 
 _TEMPLATES = files("lookahead_ref") / "conformance" / "templates"
-STARTS = tomllib.loads((_TEMPLATES / "starts.toml").read_text("utf-8"))
+STARTS = read_table("lookahead_ref", "conformance/templates/starts.toml")
 """Kinds of first adapters: their commands and files."""
 
 TITLES = {

@@ -63,6 +63,10 @@ class Mismatch:
     distance: float
     """In tolerances, perhaps infinite; 0 of a number that float32 cannot represent."""
 
+    @property
+    def representable(self) -> bool:
+        return self.distance > 0.0
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -163,7 +163,7 @@ def _failure(result: Result, known: Expectation | None) -> dict[str, Any]:
 
 def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
     name, place, index = _element(case, mismatch.element)
-    held = mismatch.distance > 0
+    held = mismatch.representable
     return {
         "where": mismatch.where,
         "step": mismatch.step,

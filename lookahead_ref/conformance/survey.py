@@ -219,7 +219,7 @@ def _showing(
     """Return the failures that show a bug."""
     if bug == DoublePrecision:
         firsts = ((r, r.verdict.mismatches) for r in failed if r.verdict)
-        return [r for r, some in firsts if not all(each.distance for each in some)]
+        return [r for r, some in firsts if not all(each.representable for each in some)]
     if bug.name != SinglePrecision.name:  # all of it, or something on the way
         flagged = [r for r in failed if bug.name in r.case.flags]
         return flagged or [r for r in failed if bug.applies(r.case.data)] or failed

@@ -1,16 +1,15 @@
 """Optimizers by their names on the command line and in result files."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.resources import files
 from typing import Any, Literal
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings, assigned_once
+from lookahead_ref.system import read_table
 from lookahead_ref.training.feedback import NonMonotone
 
 Role = Literal["plain", "lookahead", "other"]
@@ -39,9 +38,7 @@ _WITH = {
 }
 _WRAPPERS = ("lookahead-", "snoo-", "polyak-")
 
-SEARCHED = tomllib.loads(
-    files("lookahead_ref.experiments").joinpath("learning_rates.toml").read_text("utf-8")
-)
+SEARCHED = read_table("lookahead_ref.experiments", "learning_rates.toml")
 """Learning rates, and how they were found."""
 
 _OF_MODELS = {

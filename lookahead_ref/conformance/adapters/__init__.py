@@ -6,7 +6,6 @@ import io
 import pickle
 import pkgutil
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -34,7 +33,7 @@ from lookahead_ref.optimizers import (
 from lookahead_ref.optimizers.workers import Worker, mean
 from lookahead_ref.stepping.backend import Backend, load, names
 from lookahead_ref.stepping.stepper import Stepper
-from lookahead_ref.system import from_home
+from lookahead_ref.system import from_home, read_table
 from lookahead_ref.trees import flatten
 
 
@@ -145,8 +144,8 @@ class Peer:
         return make
 
 
-_TABLE = Path(__file__).with_name("peers.toml").read_text(encoding="utf-8")
-PEERS = {name: Peer(name, **each) for name, each in tomllib.loads(_TABLE).items()}
+_TABLE = read_table("lookahead_ref.conformance.adapters", "peers.toml")
+PEERS = {name: Peer(name, **each) for name, each in _TABLE.items()}
 """By package."""
 
 

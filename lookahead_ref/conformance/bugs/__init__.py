@@ -4,8 +4,7 @@ Each is declared with its texts, its clause and a change of the oracle's source.
 runs a case as a program with some of them does.
 """
 
-import tomllib
-from importlib.resources import files
+from functools import partial
 from typing import Any, NamedTuple
 
 from lookahead_ref.conformance.bugs import conventions
@@ -18,6 +17,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     bug,
     simulate,
 )
+from lookahead_ref.system import read_table
 
 __all__ = [
     "BUGS", "CLAUSES", "CONDITIONS", "CONVENTIONS", "HINTS", "KNOWN", "MEANINGS",
@@ -26,9 +26,7 @@ __all__ = [
     "simulate",
 ]  # fmt: skip
 
-
-def _table(name: str) -> dict[str, Any]:
-    return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+_table = partial(read_table, "lookahead_ref.conformance.bugs")
 
 
 def _declared(table: dict[str, Any], kind: type[Bug]) -> tuple[type[Bug], ...]:

@@ -2,10 +2,8 @@
 
 import ast
 import math
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +18,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     SimulatedWorkers,
 )
+from lookahead_ref.system import read_table
 
 Said = tuple[int, str]
 """How far from plain an edit is, and what it does in words."""
@@ -68,9 +67,7 @@ _BENEATH = {
     "SimulatedProgram": OF_PROGRAM,
     **dict.fromkeys(_HELPERS, ()),
 }
-TABLES: dict[str, Any] = tomllib.loads(
-    files(__package__).joinpath("vocabulary.toml").read_text(encoding="utf-8")
-)
+TABLES = read_table("lookahead_ref.conformance.edits", "vocabulary.toml")
 
 
 def _place(name: str, clause: str, words: str, *needs: str) -> Place:

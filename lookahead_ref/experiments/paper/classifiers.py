@@ -5,10 +5,8 @@ the learning rate by five after epochs 60, 120 and 160. Its slides name neither 
 rates nor weight decay. Lookahead has k = 5 and the alpha of the best cell of Table 5.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from importlib.resources import files
 from typing import Any
 
 from lookahead_ref.experiments.models import backend, defaults
@@ -24,6 +22,7 @@ from lookahead_ref.experiments.statistics import (
 )
 from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
+from lookahead_ref.system import read_table
 
 ALPHA = 0.8
 """Lookahead's, with k = 5: the cell of Table 5 with the highest accuracy."""
@@ -84,9 +83,7 @@ def first_decay(settings: TrainSettings) -> int:
 
 
 _STATED = {"Epochs": "200", "Batch size": "128", "Schedule": "divided by 5 three times"}
-_WORDS = tomllib.loads(
-    files("lookahead_ref.experiments.paper").joinpath("words.toml").read_text("utf-8")
-)
+_WORDS = read_table("lookahead_ref.experiments.paper", "words.toml")
 
 FOUND = {
     "small": "the best of a grid, by validation accuracy on seeds 1000 to 1009 (SGD alone: "
