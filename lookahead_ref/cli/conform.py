@@ -266,9 +266,8 @@ def _begin(kind: str, output: Path | None) -> None:
                 written.append(str(beside))
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
-    typer.echo(
-        f"Written: {', '.join(written)}. Put yours where it says so, if it does; then:"
-    )
+    advice = "Put yours where it says so" if start.get("yours") else "Make this port yours"
+    typer.echo(f"Written: {', '.join(written)}. {advice}; then:")
     for command in start["commands"]:
         typer.echo(f"  {command.format(file=path)}")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import KNOWN, Bug, Run, simulate
 from lookahead_ref.conformance.bugs.simulation import Edit, IncompatibleError, Watch
-from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
+from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown, wide
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 Bugs = frozenset[type[Bug]]
@@ -107,7 +107,9 @@ def seen_values(result: Result, *, swapped: bool) -> Values:
         return found
     # In binary32 the four bytes of an array, or eight as the protocol writes them.
     with np.errstate(all="ignore"):
-        four = result.dtype == "float32" and all(is_narrow(x) for _, x in found.values())
+        four = result.dtype == "float32" and not any(
+            wide(x).any() for _, x in found.values()
+        )
         size = np.float32 if four else np.float64
         return {
             name: (steps, each.astype(size).byteswap().astype(np.float64))
@@ -188,9 +190,3 @@ def by_name_matching(
             near = np.abs(shown - values[rows]) <= allowed
         # Of what is not finite, it is chance which of those it is.
         yield name, near | ~(np.isfinite(shown) | (abs(values[rows]) < _INFINITE[dtype]))
-
-
-def is_narrow(values: Float64Array) -> bool:
-    """Return whether all numbers are of float32."""
-    with np.errstate(over="ignore"):
-        return np.array_equal(values, values.astype(np.float32), equal_nan=True)

@@ -15,14 +15,13 @@ from lookahead_ref.conformance.comparing import (
     DiffersError,
     Values,
     agreeing,
-    is_narrow,
     rows_of,
     seen_values,
     simulated_values,
     slack_of,
     watching,
 )
-from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.judging import Result, wide
 from lookahead_ref.conformance.oracle import Arithmetic, Double
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
@@ -200,7 +199,7 @@ class Simulations:
             for name, (_, values) in self.observed(result).items():
                 of = name.removesuffix(" after loading").replace("_", " ")
                 of = "phi" if of.startswith(("slow weights", "evaluated")) else of
-                narrow[of] = narrow.get(of, True) and is_narrow(values)
+                narrow[of] = narrow.get(of, True) and not wide(values).any()
         slots = [name for name in narrow if name != "phi" and "weights" not in name]
         if slots and all(narrow[name] for name in slots):
             narrow = {n: x for n, x in narrow.items() if n not in slots} | {"slots": True}

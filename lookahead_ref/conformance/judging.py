@@ -100,7 +100,7 @@ def distances(
 def within(
     got: Float64Array, expected: Expected, step: int, dtype: str, level: str = "strict"
 ) -> bool:
-    """Check values after one step.
+    """Check values after one step; in float32 all must be numbers of it.
 
     Parameters
     ----------
@@ -120,8 +120,17 @@ def within(
     bool
         Whether all are within their tolerances.
     """
+    if dtype == "float32" and wide(got).any():
+        return False
     tolerance = expected.tolerance[dtype, level][step - 1]
     return bool(np.all(distances(got, expected.values[step - 1], tolerance) <= 1.0))
+
+
+def wide(values: Float64Array) -> NDArray[np.bool_]:
+    """Return which numbers float32 cannot represent."""
+    with np.errstate(over="ignore"):
+        other: NDArray[np.bool_] = values != values.astype(np.float32)
+    return other & ~np.isnan(values)
 
 
 def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> Verdict:
@@ -149,22 +158,20 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
     best = max(
         verdicts, key=lambda v: v.mismatches[0].step if v.mismatches else case.steps + 1
     )
-    wide = _wide(case, seen) if dtype == "float32" else ()
-    found = sorted((*best.mismatches, *wide), key=lambda mismatch: mismatch.step)
+    others = _unrepresentable(case, seen) if dtype == "float32" else ()
+    found = sorted((*best.mismatches, *others), key=lambda mismatch: mismatch.step)
     return replace(best, follows=follows, mismatches=tuple(found))
 
 
-def _wide(case: Case, seen: Observation) -> Iterator[Mismatch]:
+def _unrepresentable(case: Case, seen: Observation) -> Iterator[Mismatch]:
     """Yield the first number of each quantity that float32 cannot represent (LA-31)."""
     for suffix, found in shown(case, seen):
         for name, by_step in found.items():
             got = np.stack(list(by_step.values()))
-            with np.errstate(over="ignore"):
-                held = got.astype(np.float32).astype(np.float64)
-            wide = (got != held) & ~np.isnan(got)
-            if wide.any():
-                row, element = place = tuple(np.argwhere(wide)[0].tolist())
-                at = float(held[place]), float(got[place]), 0.0
+            for row, element in np.argwhere(wide(got))[:1].tolist():
+                value = got[row, element]
+                with np.errstate(over="ignore"):
+                    at = float(value.astype(np.float32)), float(value), 0.0
                 yield Mismatch(f"{name}{suffix}", list(by_step)[row], element, *at)
 
 

@@ -7,12 +7,12 @@ from itertools import islice, product
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, KNOWN, NO_GRADIENT, Bug, by_name
 from lookahead_ref.conformance.bugs.simulation import Edit, has
-from lookahead_ref.conformance.comparing import Bugs, in_order, is_narrow, rank
+from lookahead_ref.conformance.comparing import Bugs, in_order, rank
 from lookahead_ref.conformance.edits import edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.parts import When, conditions, only
 from lookahead_ref.conformance.explaining import NEEDS, SWAPPED, Simulations
 from lookahead_ref.conformance.findings import REFERENCE
-from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.judging import Result, wide
 from lookahead_ref.conformance.locating import choices, steps_of
 
 # Sets of so many bugs are tried, within limits. Then up to so many causes are added, one by
@@ -48,7 +48,7 @@ class Search:
         self._most = STEPS * (3 if all(failed) else 2) // 2  # for several conventions
         # Whether what works in float64 shows only what float32 can be.
         fine = [self._runs.observed(r) for r in results if r.dtype == "float64"]
-        self.is_narrow = all(is_narrow(x) for each in fine for _, x in each.values())
+        self.is_narrow = not any(wide(x).any() for each in fine for _, x in each.values())
         self.supposed = [*dict.fromkeys(map(frozenset, known))]
         self.conventions = frozenset(each for some in known for each in some)
 

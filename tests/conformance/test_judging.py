@@ -8,7 +8,7 @@ import pytest
 from conformance.running import results, statuses
 from conformance.wrong import OUTER, VELOCITY, changed, program
 
-from lookahead_ref.conformance import Verdict, cases, judge, load, observe
+from lookahead_ref.conformance import Verdict, cases, judge, load, observe, within
 
 # Forms of the outer update: lines of the worked port, and others for them.
 OUTERS = {
@@ -82,6 +82,8 @@ def test_a_number_that_float32_cannot_represent_fails_anywhere(where: str) -> No
     shown[where][0] = np.nextafter(shown[where][0], np.inf)
     (found,) = judge(case, seen, "float32").mismatches
     assert (found.where, found.step, found.distance) == (where, case.steps, 0.0)
+    last, expected = seen.steps.fast[-1], case.outcomes[0].fast
+    assert within(last, expected, case.steps, "float32") == (where != "fast weights")
 
 
 def test_a_program_without_gradients_follows_its_variant() -> None:

@@ -25,7 +25,7 @@ def trained_in_pytorch(way: str = "eager") -> list[float]:
     from torch import nn
 
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
     inner = torch.optim.Adam(model.parameters(), 0.02)
     optimizer = wrapper.Lookahead(inner, k=5, inner_state="reset")
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
@@ -34,7 +34,7 @@ def trained_in_pytorch(way: str = "eager") -> list[float]:
 
     def loss_on(x: Any, y: Any) -> Any:
         with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
-            return (net(torch.tensor(x)) - torch.tensor(y)).square().mean()
+            return nn.functional.cross_entropy(net(torch.tensor(x)), torch.tensor(y))
 
     losses = []
     for batch in BATCHES:
@@ -129,15 +129,16 @@ def test_nnx_passes_and_trains_compiled() -> None:
 
     class Net(nnx.Module):  # type: ignore[misc]
         def __init__(self, rngs: Any) -> None:
-            self.hidden = nnx.Linear(4, 16, rngs=rngs, param_dtype=jnp.float32)
+            self.hidden = nnx.Linear(64, 16, rngs=rngs, param_dtype=jnp.float32)
             self.norm = nnx.BatchNorm(16, rngs=rngs, param_dtype=jnp.float32)
-            self.out = nnx.Linear(16, 1, rngs=rngs, param_dtype=jnp.float32)
+            self.out = nnx.Linear(16, 10, rngs=rngs, param_dtype=jnp.float32)
 
         def __call__(self, x: Any) -> Any:
             return self.out(nnx.tanh(self.norm(self.hidden(x))))
 
     def loss_of(model: Any, x: Any, y: Any) -> Any:
-        return jnp.mean((model(x) - y) ** 2)
+        found = optax.softmax_cross_entropy_with_integer_labels(model(x), y)
+        return jnp.mean(found)
 
     model = Net(nnx.Rngs(0))
     transformation = of_nnx.lookahead(optax.adam(0.02), k=5, inner_state="reset")
@@ -163,13 +164,13 @@ def test_mlx_passes_and_trains_compiled() -> None:
     assert failed(found) == set()
     assert any(each.status == "passed" for each in found if each.case.profile == "nesting")
     mx.random.seed(0)
-    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
     schedule = optim.exponential_decay(0.02, 0.99)
     optimizer = of_mlx.Lookahead(optim.Adam(schedule), k=5, inner_state="reset")
     optimizer.init(model.trainable_parameters())
 
     def loss_of(model: Any, x: Any, y: Any) -> Any:
-        return mx.mean((model(x) - y) ** 2)
+        return nn.losses.cross_entropy(model(x), y, reduction="mean")
 
     def step(x: Any, y: Any) -> Any:
         loss, gradients = nn.value_and_grad(model, loss_of)(model, x, y)
@@ -200,14 +201,15 @@ def test_tinygrad_passes_and_trains_captured() -> None:
     assert failed(found) == set()
     assert any(each.status == "passed" for each in found if each.case.profile == "nesting")
     Tensor.manual_seed(0)
-    hidden, out = Linear(4, 16), Linear(16, 1)
+    hidden, out = Linear(64, 16), Linear(16, 10)
     params = [hidden.weight, hidden.bias, out.weight, out.bias]
     optimizer = of_tinygrad.Lookahead(Adam(params, lr=0.02), k=5, inner_state="interpolate")
 
     @TinyJit
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        loss = (out(hidden(x).tanh()) - y).square().mean().backward()
+        logits = out(hidden(x).tanh())
+        loss = logits.sparse_categorical_crossentropy(y).backward()
         optimizer.step()
         return loss.realize()
 
@@ -219,16 +221,17 @@ def test_tinygrad_passes_and_trains_captured() -> None:
 
 def test_an_estimator_learns_and_is_scikit_learns() -> None:
     estimator = port("partial_fit_numpy")
-    target = X @ np.array([1.0, -2.0, 0.5, 1.5]) + 3.0
-    model = estimator.LookaheadRegressor(epochs=1).fit(X, target)
-    rough = np.mean((model.predict(X) - target) ** 2)
-    model.set_params(epochs=40).fit(X, target)
-    assert np.mean((model.predict(X) - target) ** 2) < rough / 100
+    inputs = np.random.default_rng(0).normal(size=(96, 4))
+    target = inputs @ np.array([1.0, -2.0, 0.5, 1.5]) + 3.0
+    model = estimator.LookaheadRegressor(epochs=1).fit(inputs, target)
+    rough = np.mean((model.predict(inputs) - target) ** 2)
+    model.set_params(epochs=40).fit(inputs, target)
+    assert np.mean((model.predict(inputs) - target) ** 2) < rough / 100
     kept = pickle.loads(pickle.dumps(model))  # in the middle of a cycle or not
     for each in (kept, model):
-        each.partial_fit(X[:7], target[:7])
+        each.partial_fit(inputs[:7], target[:7])
     np.testing.assert_array_equal(kept.coef_, model.coef_)
     base = pytest.importorskip("sklearn.base")
-    again = base.clone(model).fit(X, target)
+    again = base.clone(model).fit(inputs, target)
     assert not hasattr(base.clone(model), "coef_")
     assert again.get_params() == model.get_params()

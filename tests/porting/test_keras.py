@@ -72,9 +72,10 @@ def test_other_backends_give_the_same(backend: str) -> None:
 def network(keras: Any, optimizer: Any, **compiled: Any) -> Any:
     keras.utils.set_random_seed(1)
     layers = keras.layers
-    net = keras.Sequential([layers.Dense(16, "tanh"), layers.Dense(1)])
-    net.build((None, 4))
-    net.compile(optimizer=optimizer, loss="mse", **compiled)
+    net = keras.Sequential([layers.Dense(16, "tanh"), layers.Dense(10)])
+    net.build((None, 64))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(optimizer=optimizer, loss=loss, **compiled)
     return net
 
 
@@ -92,8 +93,9 @@ def test_it_passes_the_suite_and_trains(keras: Any) -> None:
     wrapper = port("wrapper_keras")
     level = "strict" if HERE == "torch" else "gpu"
     found = results(wrapper.Adapter, level=level)
-    # Its Adam makes inf - inf.
-    assert failed(found) <= {"inner-adam-overflow", "inner-adamw-overflow"}
+    # Where XLA compiles it, its Adam makes inf - inf.
+    overflow = {"inner-adam-overflow", "inner-adamw-overflow"}
+    assert failed(found) == (set() if HERE == "torch" else overflow)
     assert sum(each.status == "passed" for each in found) > 200
     keras.config.set_floatx("float32")
     for inner_state in ("maintain", "reset", "interpolate"):
