@@ -20,7 +20,7 @@ from typing import Any
 
 from lookahead_ref.report import plots
 from suite.cases import elements, traffic
-from suite.works import found_in
+from suite.works import WORKS, found_in
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 DOCS = Path(__file__).parents[1] / "docs"
@@ -442,7 +442,8 @@ def data() -> str:
     known = {"ptb": "Penn Treebank", "cifar10": "CIFAR-10", "mnist": "MNIST"}
     names = [title for name, title in known.items() if found_in(name)]
     read = f"read {' and '.join(names)}, and otherwise draw" if names else "draw"
-    return f"Whole runs {read} their data at random."
+    steps = ", ".join(f"{WORKS[name].steps} of {name}" for name in RUNS)
+    return f"Whole runs {read} their data at random; steps in a turn: {steps}."
 
 
 def page(path: Path) -> str:

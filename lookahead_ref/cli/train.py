@@ -113,6 +113,8 @@ def train(
                     typer.echo(MEASURING, err=True)
                     processes = team.size // len(team.here)
                     found = estimate(prepared, measured(prepared), None, processes)
+                    done = 0 if event is None else event.batches_done
+                    found = replace(found, done=min(done, found.steps))
                     if event is None and as_json:
                         print_json({"in_all": str(found)})
                     else:

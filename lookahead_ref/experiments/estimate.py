@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +12,7 @@ import numpy as np
 from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.parallel import one_thread
 from lookahead_ref.experiments.report import Job
+from lookahead_ref.experiments.resume import Note
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Speed
 from lookahead_ref.report.words import duration, several
@@ -32,14 +33,22 @@ class Estimate:
     epochs: int
     once: float
     an_epoch: float
+    done: int = 0
+    """Steps that are done already."""
+
+    @property
+    def left(self) -> int:
+        return self.steps - self.done
 
     @property
     def seconds(self) -> float:
-        return self.once + self.epochs * self.an_epoch
+        epochs = self.epochs * self.left / self.steps
+        return self.once * (self.done == 0) + epochs * self.an_epoch
 
     def __str__(self) -> str:
-        done = f"{self.steps:,} steps in {several(self.epochs, 'epoch')}"
-        return f"{done}, about {duration(self.seconds)}"
+        steps = f"{self.steps:,} steps in {several(self.epochs, 'epoch')}"
+        left = f", {self.left:,} left" if self.done else ""
+        return f"{steps}{left}, about {duration(self.seconds)}"
 
 
 def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]:
@@ -48,14 +57,16 @@ def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]
         plan, speed = job.plan, job.speed or measured(job.prepared[0])
     each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
     found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
-    left = [
-        arm.title
-        for arm, trial in plan.trials()
-        if folder is None or not trial.file(folder / "trials").exists()
-    ]
+    left, runs = list[str](), []
+    for arm, trial in plan.trials():
+        trials = None if folder is None else folder / "trials"
+        if trials is None or not trial.file(trials).exists():
+            part = 0.0 if trials is None else Note.read(trials / trial.name, 0.0)[0]
+            run = found[arm.title]
+            left.append(arm.title)
+            runs.append(replace(run, done=int(part * run.steps)))
     lines = [f"{t}: {several(left.count(t), 'run')} of {run}" for t, run in found.items()]
-    steps = sum(found[title].steps for title in left)
-    times = [found[title].seconds for title in left]
+    steps, times = sum(run.left for run in runs), [run.seconds for run in runs]
     longest = max(times, default=0.0)
     together = max(sum(times) / jobs, longest)
     return lines, (

@@ -42,9 +42,8 @@ _OPTIMIZERS = "lookahead_ref.experiments.optimizers:NAMES"
 
 
 def evaluation(settings: Any) -> dict[str, Any]:
-    """Return a report's `SHARED` settings, with training examples evaluated."""
+    """Return the `SHARED` settings that are given."""
     given = {name: getattr(settings, name) for name in SHARED}
-    given["evaluate_train"] = given["evaluate_train"] is not False
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -345,8 +344,8 @@ class TrainSettings:
     evaluate_every: int = _of_run(1, "Evaluate after this many epochs.", least=1)
     evaluate_train: bool | None = _of_run(
         None,
-        "Evaluate the training examples too; default: train does, up to 20,000 examples "
-        "or 200,000 tokens.",
+        "Evaluate the training examples too; default: up to 20,000 examples or 200,000 "
+        "tokens, and in small reproductions.",
     )
 
     @property

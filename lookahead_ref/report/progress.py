@@ -11,7 +11,6 @@ from typing import IO, Any
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -62,10 +61,10 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     bar = _Rows(
         BarColumn(bar_width=24),
         # A narrow terminal cuts the message, not the count.
-        MofNCompleteColumn(
-            table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))
+        TextColumn(
+            "{task.fields[work].count} " + unit,
+            table_column=Column(no_wrap=True, min_width=len(f"{total}.0/{total} {unit}")),
         ),
-        TextColumn(unit),
         _Times(),
         TextColumn(
             "{task.description}",
@@ -116,6 +115,11 @@ class Reporter:
                 self._found, self._since = self.done, self._now
             self._show(self, message, rows)
 
+    @property
+    def count(self) -> str:
+        """How much is done of how much; parts of a piece as decimals."""
+        return f"{math.floor(10 * self.done) / 10:.10g}/{self.total}"
+
     def times(self) -> str:
         """Write the time taken, and the time left according to the work done here."""
         gone = duration(time.monotonic() - self.began)
@@ -159,7 +163,7 @@ class _PlainLines:
             return
         self._last_line = gone
         message = "; ".join([*filter(None, [message]), *rows])
-        line = f"{int(work.done)}/{work.total} {self._unit}, {work.times()}"
+        line = f"{work.count} {self._unit}, {work.times()}"
         # Not console.print, which wraps at a terminal's width even without a terminal.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
@@ -39,6 +40,7 @@ def test_an_estimate_knows_all_steps_and_grows_with_the_epochs(
     stream = prepared.data.stream(prepared.batch_size, 0)
     assert (found.steps, found.epochs) == (3 * stream.batches_per_epoch, 3)
     assert found.seconds > 0
+    assert ", 1 left, about " in str(replace(found, done=found.steps - 1))
 
 
 def test_workers_of_one_process_take_turns() -> None:
@@ -69,6 +71,9 @@ def test_existing_results_are_not_counted(tmp_path: Path) -> None:
     for _, trial in job.plan.trials()[:3]:
         trial.file(tmp_path / "trials").touch()
     assert work_left(job, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
+    (begun := tmp_path / "trials" / job.plan.trials()[3][1].name).mkdir()
+    Note(begun, 40).write(30, "epoch 2")
+    assert work_left(job, 2, tmp_path)[1].startswith("1 run, 10 steps in all")
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])
@@ -119,7 +124,7 @@ def test_runs_have_the_names_of_the_tables(tmp_path: Path) -> None:
     console = Console(file=SHOWN)
     trials.run(plan, tmp_path, workers=LocalProcesses(1), console=console)
     first, last = SHOWN.getvalue().splitlines()
-    assert first.startswith("0/1 runs, ")
+    assert first.startswith("0.5/1 runs, ")
     name = "Lookahead (Adam), k 9, alpha 0.8, seed 3"
     assert first.endswith(f"left: {name}: epoch 7, batch loss 0.1250")
     assert last.endswith(f": {name}")

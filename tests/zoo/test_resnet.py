@@ -64,6 +64,20 @@ def test_at_first_all_classes_are_about_equally_likely(network: Any) -> None:
         assert loss == pytest.approx(np.log(10), abs=1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "side"), [(resnet50, 64), (resnet152, 224)])
+def test_the_deepest_networks_learn_a_batch_of_pictures(network: Any, side: int) -> None:
+    model = network((3, side, side), 1000, backend="numba")
+    params, some = model.init(0), pictures(2, model.shape)
+
+    def loss_of(params: Any) -> Any:
+        return model.loss(params, some, model.start(2))[0]
+
+    loss, gradients = la.value_and_grad(loss_of)(params)
+    (stepper := la.Stepper(la.SGD(0.001), params)).step(gradients)
+    assert loss_of(stepper.params) < loss
+
+
 @pytest.mark.parametrize("network", [resnet18, resnet32, resnet50])
 def test_the_named_networks_take_pictures_of_any_shape(network: Any) -> None:
     narrow = network((1, 8, 8), 7, backend="numba")

@@ -31,7 +31,9 @@ DIFFERS = "What differs from the paper"
 """The heading of each report's differences in setting."""
 
 _OF_SIZES = {
-    "small": TrainSettings(data="digits", learning_rate=0.2, epochs=30, batch_size=64),
+    "small": TrainSettings(
+        data="digits", learning_rate=0.2, epochs=30, batch_size=64, evaluate_train=True
+    ),
     "middle": TrainSettings(model="resnet8", learning_rate=0.3, batch_size=128),
     "full": TrainSettings(
         model="resnet18",
@@ -52,7 +54,7 @@ def reported(mean: float, deviation: float | None = None) -> Summary:
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
     """Return the settings of all arms: SGD with momentum 0.9 on the requested data."""
     kind = (request.data or "").partition(":")[0]
-    if request.size == "small" and kind in _WORDS["augmentation"]:
+    if request.size == "small" and kind in WORDS["augmentation"]:
         raise ValueError(
             f"data {kind} must be given with middle or full, whose models take pictures in "
             "colours; the small setting takes mnist:DIR"
@@ -82,8 +84,7 @@ def first_decay(settings: TrainSettings) -> int:
     return max(1, int(0.3 * settings.epochs))
 
 
-_STATED = {"Epochs": "200", "Batch size": "128", "Schedule": "divided by 5 three times"}
-_WORDS = read_table("lookahead_ref.experiments.paper", "words.toml")
+WORDS = read_table("lookahead_ref.experiments.paper", "words.toml")
 
 FOUND = {
     "small": "the best of a grid, by validation accuracy on seeds 1000 to 1009 (SGD alone: "
@@ -105,7 +106,7 @@ EXEMPT = ("seed", "reduction")
 def named(value: str) -> str:
     """Return a readable name of a model or data set, without its path."""
     kind = value.partition(":")[0]
-    return str(_WORDS["names"].get(kind, kind))
+    return str(WORDS["names"].get(kind, kind))
 
 
 def _written(settings: TrainSettings, name: str) -> str:
@@ -143,10 +144,10 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
     settings = arms[0].settings
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
     kind = settings.data.partition(":")[0]
-    measured = _WORDS["measured"].get(kind, "validation examples, held out from training")
+    measured = WORDS["measured"].get(kind, "validation examples, held out from training")
     if isinstance(settings.validation, int):
         measured = f"{settings.validation} validation examples, held out from training"
-    augmented = _WORDS["augmentation"].get(kind)
+    augmented = WORDS["augmentation"].get(kind)
     if settings.evaluated == "test":
         measured = "the test examples; none are held out from training"
     rest = {
@@ -161,7 +162,7 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
         **({"Augmentation": augmented} if augmented else {}),
         "Epochs": str(settings.epochs),
         "Batch size": _written(settings, "batch_size"),
-        "Schedule": _WORDS["schedules"][settings.schedule].format(settings.patience),
+        "Schedule": WORDS["schedules"][settings.schedule].format(settings.patience),
         "Learning rate": f"{_across(arms, 'learning_rate')}: {found}",
         "k and alpha": "; ".join(pairs),
         "Seeds": str(seeds),
@@ -172,39 +173,48 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
     }
 
 
-def differing(here: Mapping[str, str], paper: Mapping[str, str]) -> list[str]:
-    """List how a setting differs from the paper's, and what that leaves open."""
-    other = {n: v for n, v in here.items() if n != "Backend" and v != paper.get(n)}
-    told = [
-        f"{n}: here {other[n]}; in the paper {paper[n]}." for n in other if paper.get(n)
-    ]
-    left = ", ".join(name for name in other if not paper.get(name))
-    return [*told, f"Not in the table of the paper's settings: {left}."] if left else told
+def differing(
+    here: Mapping[str, str], paper: Mapping[str, str], authors: Mapping[str, str] = {}
+) -> list[str]:
+    """List how a setting differs from the paper's, or from that of a model's authors."""
+    sources = {"in the paper": paper, "in the program of the model's authors": authors}
+    told, left = list[str](), []
+    for name, value in here.items():
+        stated = {where: of[name] for where, of in sources.items() if of.get(name)}
+        told += [
+            f"{name}: here {value}; {where} {other}."
+            for where, other in stated.items()
+            if value != other
+        ]
+        if not stated and name != "Backend":
+            left.append(f"{name} ({value})")
+    return [*told, f"The paper's slides do not state: {'; '.join(left)}."]
 
 
 def plan(
     request: ReproduceSettings,
     arms: Sequence[Arm],
-    paper: Mapping[str, str],
+    name: str,
     *differs: str,
     seeds: tuple[int, int] = (3, 10),
     found: str = "",
     **options: Any,
 ) -> Plan:
-    """Plan the runs; `seeds` are the numbers in full and small, `found` is as `FOUND`."""
+    """Plan an experiment; `seeds` are the numbers in full and small, `found` as `FOUND`."""
     count = request.seeds or seeds[request.size == "small"]
     found = found or FOUND[request.size]
     if request.learning_rate is not None:
         adam = any(arm.family == "Adam" for arm in arms)
         found = "SGD's given on the command line" + f", Adam's {found}" * adam
     setting = shown(arms, count, found)
-    notes = {DIFFERS: (*differing(setting, {**_STATED, **paper}), *differs)}
+    stated = WORDS["paper"]["usual"] | WORDS["paper"][name]
+    notes = {DIFFERS: (*differing(setting, stated), *differs)}
     return Plan(tuple(arms), range(count), setting, notes, **options)
 
 
 def last_steps(
     request: ReproduceSettings,
-    paper: Mapping[str, str],
+    name: str,
     differs: str,
     *,
     measure: Measure,
@@ -223,7 +233,7 @@ def last_steps(
     )
     arm = Arm("Lookahead", settings, "Lookahead", "lookahead")
     looked: Any = {"measure": measure, "evaluations": evaluations}
-    return plan(request, [arm], paper, differs, seeds=(1, 5), **looked)
+    return plan(request, [arm], name, differs, seeds=(1, 5), **looked)
 
 
 def accuracy_table(

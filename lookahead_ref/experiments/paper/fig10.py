@@ -27,7 +27,7 @@ _EVALUATIONS = STEPS + STEPS // 5 + 1
 def plan(request: ReproduceSettings) -> Plan:
     return classifiers.last_steps(
         request,
-        {"Model": "ResNet-32", "Data": "CIFAR"},
+        "fig10",
         f"The document does not say where in training the {STEPS} steps are; here they are "
         "the last of the run, which has a constant learning rate.",
         measure=measure,

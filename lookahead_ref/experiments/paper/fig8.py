@@ -37,7 +37,7 @@ def plan(request: ReproduceSettings) -> Plan:
     return classifiers.plan(
         request,
         arms,
-        {"Model": "ResNet-18", "Data": "CIFAR-10"},
+        "fig8",
         "The rates and momenta of the figure are not stated in the document; here they are "
         "multiples of the usual rate, and values around the usual momentum.",
         found=f"multiples of {base.learning_rate:g}, {classifiers.FOUND[request.size]}",

@@ -30,15 +30,7 @@ def plan(request: ReproduceSettings) -> Plan:
         title = f"k = {k}, alpha = {alpha}"
         settings = changed(sgd, optimizer="lookahead-heavy-ball", k=k, alpha=alpha)
         arms.append(Arm(title, settings, title, "lookahead"))
-    return classifiers.plan(
-        request,
-        arms,
-        {
-            "Model": "ResNet-18",
-            "Data": "CIFAR-100",
-            "k and alpha": "; ".join(f"{k} and {alpha:g}" for k, alpha in GRID),
-        },
-    )
+    return classifiers.plan(request, arms, "table5")
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
