@@ -29,13 +29,16 @@ from lookahead_ref.training.feedback import Pace
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.protocols import Data, Measured, Model, evaluated
 from lookahead_ref.training.state import (
+    Evaluated,
     Placement,
     Snapshot,
     TrainingState,
+    evaluated_as_one,
     evaluator,
     gradients,
     joined,
     parted,
+    pieces,
     seeds,
 )
 from lookahead_ref.training.steps import OnNonFinite, Steps
@@ -317,7 +320,7 @@ class _Loop:
         self.state = self.states[0]
         self.workers: Sequence[Steps] = ()
         self.began = time.perf_counter() - self.state.seconds
-        self.saved: tuple[int, int] | None = None
+        self.saved: tuple[int, ...] | None = None
 
     def share_history(self) -> None:
         """Pass the history to schedules and averages that depend on it."""
@@ -353,9 +356,9 @@ class _Loop:
             self._end_epoch(state.epoch + 1)
         self._pause(save=True)
         test = getattr(self.data, "test", None)
-        with self.interruptible():
-            measures = test is not None and self.team.leads
-            tested = self._evaluator()(test) if measures else None
+        tested = None
+        if test is not None and self.team.leads:
+            (tested,) = self._evaluations(test)
         self.end(None, tested)
         return TrainingResult(
             params=state.placement.fetch(state.stepper.evaluation_params()),
@@ -372,6 +375,8 @@ class _Loop:
         """Learn from the epoch's remaining batches."""
         state = self.state
         per_epoch = state.stream.batches_per_epoch
+        if state.batches < per_epoch:
+            state.pieces = []  # of the test, in a run that goes on past its end
         if self.team.size == 1:
             self.workers[0].advance(per_epoch)
             return
@@ -415,7 +420,8 @@ class _Loop:
 
     def _save(self) -> None:
         # A stopped evaluation has changed nothing.
-        place = self.state.batches_in_all, len(self.state.history)
+        state = self.state
+        place = state.batches_in_all, len(state.history), len(state.pieces)
         if place == self.saved:
             return
         self.state.seconds = self._seconds()
@@ -462,6 +468,7 @@ class _Loop:
             if record is not None:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
+                state.pieces = []
         if record is not None:
             self.share_history()
             self.report(EpochEnded(record, seconds=self._seconds()))
@@ -483,10 +490,9 @@ class _Loop:
         return cast("EpochRecord", self.team.broadcast(record))
 
     def _evaluated(self, epoch: int, batch_loss: float | None) -> EpochRecord:
-        with self.interruptible():
-            evaluate = self._evaluator()
-            on_train = evaluate(self.data.train) if self.evaluate_train else None
-            on_validation = evaluate(self.data.validation)
+        sources = [self.data.train] * self.evaluate_train + [self.data.validation]
+        *train, on_validation = self._evaluations(*sources)
+        on_train = train[0] if train else None
         return EpochRecord(
             epoch=epoch,
             step=self.state.step,
@@ -495,9 +501,27 @@ class _Loop:
             train_accuracy=None if on_train is None else on_train.accuracy,
             validation_loss=on_validation.loss,
             validation_accuracy=on_validation.accuracy,
-            validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
+            validation_top5_accuracy=on_validation.top5_accuracy,
             skipped=self.state.skipped,
         )
+
+    def _evaluations(self, *sources: Any) -> list[Evaluated]:
+        """Evaluate examples piece by piece, but for what a checkpoint holds."""
+        done, evaluate = self.state.pieces, None
+        all_pieces = [(n, rows) for n, each in enumerate(sources) for rows in pieces(each)]
+        for number, rows in all_pieces[len(done) :]:
+            with self.interruptible():
+                evaluate = evaluate or self._evaluator()
+                some = sources[number] if rows is None else sources[number].take(rows)
+                found = evaluate(some)
+            top5 = getattr(found, "top5_accuracy", None)
+            size = 1 if rows is None else len(rows)
+            done.append((number, size, float(found.loss), float(found.accuracy), top5))
+            self.pause_alone()
+        return [
+            evaluated_as_one([piece for of, *piece in done if of == number])
+            for number in range(len(sources))
+        ]
 
     def _watch(self) -> None:
         """Report weights that have become worse than at the start."""

@@ -120,6 +120,9 @@ class TrainingState:
     """Number of these labels."""
     seconds: float = 0.0
     """Seconds until the last snapshot."""
+    pieces: list[Any] = field(default_factory=list)
+    """Each done piece of an evaluation in progress: the number of its source, its size, and
+    what is `Evaluated`."""
     history: list[EpochRecord] = field(default_factory=list)
 
     @classmethod
@@ -166,6 +169,7 @@ class TrainingState:
         """Copy the state; its arrays stay on the backend."""
         saved = self.stepper.state_dict()
         counts = {name: saved.pop(name) for name, n in [*saved.items()] if type(n) is int}
+        finite = np.isfinite(sum(loss for *_, loss, _, _ in self.pieces))
         # Each batch makes new carried values, which nothing writes to.
         arrays = trees.flatten({"optimizer": saved, "carried": self.carried})
         record = {
@@ -175,6 +179,7 @@ class TrainingState:
             "stream": self.stream.state_dict(),
             "rng": self.rng.bit_generator.state,
             "others": [],
+            "pieces": [*self.pieces] if finite else [],
         }
         return Snapshot(arrays, record)
 
@@ -204,6 +209,7 @@ class TrainingState:
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
+        self.pieces = [*record["pieces"]]
         done = self.step + self.skipped
         if done != self.batches_in_all:
             raise ValueError(
@@ -325,6 +331,34 @@ def evaluator(
     return lambda source: plain.evaluate(params, place(source))
 
 
+class Evaluated(NamedTuple):
+    """What an evaluation measures of any model."""
+
+    loss: float
+    accuracy: float
+    top5_accuracy: float | None
+
+
+def evaluated_as_one(pieces: Sequence[Sequence[Any]]) -> Evaluated:
+    """Average over pieces of a size each."""
+    sizes, losses, accuracies, top5 = zip(*pieces, strict=True)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.average(values, weights=sizes))
+
+    return Evaluated(mean(losses), mean(accuracies), None if None in top5 else mean(top5))
+
+
+def pieces(source: Any) -> list[Any]:
+    """Return the rows of each piece of at most 4,000 examples and 64 MiB; None: all."""
+    size = int(getattr(source, "size", 0))
+    if isinstance(source, np.ndarray) or not hasattr(source, "take") or not size:
+        return [None]  # a text is read from its start to its end
+    one = getattr(source.take(np.arange(1)), "inputs", None)
+    most = min(4000, max(1, 2**26 // getattr(one, "nbytes", 1)))
+    return [None] if size <= most else np.split(np.arange(size), range(most, size, most))
+
+
 _PLAIN = (
     *("epoch", "batches", "step", "skipped"),
     *("epoch_updates", "loss_sum", "labels", "seconds"),
@@ -334,6 +368,7 @@ _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},
     "history": {"type": "array", "items": schema(EpochRecord)},
     "others": {"type": "array"},
+    "pieces": {"type": "array"},
 }
 SCHEMA = schema(TrainingState, _PLAIN, **_PARTS)
 """The JSON schema of a snapshot's record."""

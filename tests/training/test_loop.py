@@ -14,7 +14,7 @@ from lookahead_ref.training import EpochEnded, NonFiniteLossError, StepTaken, tr
 from lookahead_ref.zoo import LSTM, MLP, ResNet
 from models import pictures
 from support import assert_same_bits
-from toys import Bigram, Elsewhere, Normalised, clouds, text
+from toys import Bigram, Elsewhere, Keeping, Normalised, clouds, text
 
 MODEL = MLP((2, 4, 2))
 CLOUDS = clouds()
@@ -38,6 +38,37 @@ def test_it_is_the_loop_of_the_paper_written_out_by_hand(optimizer: Any, seed: i
     result = train(MODEL, DATA, optimizer, **{**SETTINGS, "seed": seed})
     assert_same_bits(result.params, phi)
     assert result.history[-1].train_loss == MODEL.evaluate(phi, DATA.train).loss
+
+
+def test_an_evaluation_continues_after_the_pieces_that_a_checkpoint_holds() -> None:
+    seen: list[Any] = []
+
+    class Watched(MLP):
+        def evaluate(self, params: Any, examples: Any) -> Any:
+            seen.append(examples.size)
+            return super().evaluate(params, examples)
+
+    data = clouds(18_002)
+    data = data._replace(test=data.validation)
+
+    def run(epochs: int, **more: Any) -> Any:
+        job: Any = {"seed": 0, "epochs": epochs, "batch_size": 9_001}
+        optimizer = la.Lookahead(la.SGD(0.5), k=2)
+        found = train(Watched((2, 2)), data, optimizer, evaluate_train=False, **job, **more)
+        every = found.test, *MLP((2, 2)).evaluate(found.params, data.test)[:2]
+        assert every[0][:2] == pytest.approx(every[1:])
+        return found.history, found.test, found.params["layer1"]["weight"].tolist()
+
+    states = Keeping()
+    whole, longer = run(1, checkpoints=states), run(2)
+    assert seen[:9] == [4_000, 4_000, 1_001] * 3
+    left = set()
+    for _, snapshot in states.kept:
+        seen.clear()
+        assert run(1, resume=snapshot) == whole
+        left.add(len(seen))
+        assert run(2, resume=snapshot) == longer
+    assert left == set(range(10))
 
 
 def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -> None:
