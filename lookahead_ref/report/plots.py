@@ -209,6 +209,8 @@ def curves_figure(
     note = _meaning([len(curve.values) for row in rows for curve in row.curves])
     if len(families) > 1:
         note += " Grey: the other panels' methods."
+    if late := [row.title for row in rows if row.limits]:
+        note += f" The axis of {late[0].removesuffix(' (%)')} leaves out how curves begin."
     return noted(figure, note, theme)
 
 
