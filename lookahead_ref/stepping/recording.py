@@ -178,14 +178,10 @@ def _recorded(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Recorded:
 
 def _operators(operation: str) -> tuple[Any, Any]:
     """Return the methods of an operation: with the register first, and second."""
-
-    def first(self: "_Register", other: Any) -> "_Register":
-        return _record(operation, self, other)
-
-    def second(self: "_Register", other: Any) -> "_Register":
-        return _record(operation, other, self)
-
-    return first, second
+    return (
+        lambda self, other: _record(operation, self, other),
+        lambda self, other: _record(operation, other, self),
+    )
 
 
 class _Register:

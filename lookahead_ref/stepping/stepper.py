@@ -148,10 +148,8 @@ class _Group:
                     for name, value in zip(names, tape.scalars, strict=True)
                 ]
                 self._compile(program, leaf.dtype)((*held, *scratch), scalars)
-            values = dict(zip(computed, scratch, strict=True))
-            results.append(
-                function(*[values[n] if n in values else held[n] for n in numbers])
-            )
+            values = dict(enumerate(held)) | dict(zip(computed, scratch, strict=True))
+            results.append(function(*[values[number] for number in numbers]))
         return results
 
     def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
@@ -202,9 +200,7 @@ class Stepper:
     Attributes
     ----------
     optimizer : Optimizer
-        The optimizer.
     backend : Backend
-        The backend.
 
     Raises
     ------
@@ -237,7 +233,9 @@ class Stepper:
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
         check_optimizer("optimizer", optimizer)
-        self.backend = _backend(backend)
+        if isinstance(backend, type) or not isinstance(backend, str | Backend):
+            raise TypeError(f"backend must be a backend or its name, got {backend!r}")
+        self.backend = load(backend) if isinstance(backend, str) else backend
         trees.check_params(params)
         self.optimizer = optimizer
         self._params = trees.map(lambda _: None, params)
@@ -297,25 +295,20 @@ class Stepper:
             If an earlier step was interrupted while writing, or another thread is using the
             stepper.
         """
+        groups, gradient, owned = self._groups.values(), self.backend.gradient, self._owned
         with self._turn:
-            self._step(grads)
-
-    def _step(self, grads: Tree) -> None:
-        self._check_whole()
-        arrays = self._checked(grads)
-        gradient, owned = self.backend.gradient, self._owned
-        gradients = [gradient(array, owned) for array in arrays]
-        # Check all groups' hyperparameters before anything is written.
-        recorded = [group.record(gradients) for group in self._groups.values()]
-        self._interrupted = True
-        for group, (state, given, parts) in zip(
-            self._groups.values(), recorded, strict=True
-        ):
-            for part, rounded in parts:
-                places = part.places
-                part.run(given if places is None else [given[p] for p in places], rounded)
-            group.state = state
-        self._interrupted = False
+            self._check_whole()
+            gradients = [gradient(array, owned) for array in self._checked(grads)]
+            # Check all groups' hyperparameters before anything is written.
+            recorded = [group.record(gradients) for group in groups]
+            self._interrupted = True
+            for group, (state, given, parts) in zip(groups, recorded, strict=True):
+                for part, rounded in parts:
+                    places = part.places
+                    own = given if places is None else [given[place] for place in places]
+                    part.run(own, rounded)
+                group.state = state
+            self._interrupted = False
 
     def evaluation_params(self) -> dict[str, Any]:
         """Return the parameters to evaluate: read-only views, valid until the next step.
@@ -447,14 +440,6 @@ class _Turn:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-def _backend(given: Any) -> Backend:
-    if isinstance(given, str):
-        return load(given)
-    if not isinstance(given, Backend) or isinstance(given, type):
-        raise TypeError(f"backend must be a backend or its name, got {given!r}")
-    return given
 
 
 def _coefficients(tape: Tape) -> tuple[str, ...]:
