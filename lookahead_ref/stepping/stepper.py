@@ -348,35 +348,32 @@ class Stepper:
                 f"saved must be a dict as state_dict returns, got {type(saved).__name__}"
             )
         with self._turn:
-            self._load(saved)
-
-    def _load(self, saved: Mapping[str, Any]) -> None:
-        targets = self._arrays
-        counts = self._counts()
-        for name in [*counts, *targets]:
-            if name not in saved:
-                raise ValueError(f"saved must have an entry {name!r}, got none")
-        for name in saved:
-            if name not in targets and name not in counts:
-                raise ValueError(
-                    f"saved has an entry {name!r}, which this optimizer does not have"
-                )
-        for name in counts:
-            counts[name] = _count(f"saved[{name!r}]", saved[name])
-        for name, target in targets.items():
-            trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
-        # An entry may be a view of memory that another is written to.
-        taken = list(self._owned.values())
-        values = {
-            name: self.backend.own(f"saved[{name!r}]", saved[name], taken)
-            for name in targets
-        }
-        self._interrupted = True
-        for name, target in targets.items():
-            self.backend.assign(target, values[name])
-        for prefix, group in self._groups.items():
-            group.state = states.replace_counts(group.state, counts, prefix)
-        self._interrupted = False
+            targets = self._arrays
+            counts = self._counts()
+            for name in [*counts, *targets]:
+                if name not in saved:
+                    raise ValueError(f"saved must have an entry {name!r}, got none")
+            for name in saved:
+                if name not in targets and name not in counts:
+                    raise ValueError(
+                        f"saved has an entry {name!r}, which this optimizer does not have"
+                    )
+            for name in counts:
+                counts[name] = _count(f"saved[{name!r}]", saved[name])
+            for name, target in targets.items():
+                trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+            # An entry may be a view of memory that another is written to.
+            taken = list(self._owned.values())
+            values = {
+                name: self.backend.own(f"saved[{name!r}]", saved[name], taken)
+                for name in targets
+            }
+            self._interrupted = True
+            for name, target in targets.items():
+                self.backend.assign(target, values[name])
+            for prefix, group in self._groups.items():
+                group.state = states.replace_counts(group.state, counts, prefix)
+            self._interrupted = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse copying and pickling, which would separate views from their memory."""
