@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from autograd.core import SparseObject, VJPNode, VSpace, primitive_vjps, vspace
+from autograd.core import SparseObject, VJPNode, primitive_vjps, vspace
 from autograd.extend import defvjp, primitive
 from autograd.numpy import numpy_vjps
 from autograd.numpy import numpy_wrapper as anp
 from autograd.numpy.numpy_boxes import ArrayBox
+from autograd.numpy.numpy_vspaces import ArrayVSpace
 from autograd.tracer import Box, getval, notrace_primitives, trace_primitives_map
+from numpy.lib.array_utils import normalize_axis_tuple
 
 Vjp = Callable[[Any], Any]
 
@@ -76,7 +78,7 @@ class DeviceBox(ArrayBox):  # type: ignore[misc]
     dtype = property(lambda self: self._value.dtype)
 
 
-class DeviceSpace(VSpace):  # type: ignore[misc]
+class DeviceSpace(ArrayVSpace):  # type: ignore[misc]
     """The vector space of device arrays of one shape and dtype."""
 
     def __init__(self, value: Any) -> None:
@@ -85,14 +87,6 @@ class DeviceSpace(VSpace):  # type: ignore[misc]
         self.shape = value.shape
         self.dtype = value.dtype
         self._xp = _library(value)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def zeros(self) -> Any:
         return self._xp.zeros(self.shape, dtype=self.dtype)
@@ -107,8 +101,7 @@ class DeviceSpace(VSpace):  # type: ignore[misc]
             yield vector
 
     def randn(self) -> Any:
-        values = np.asarray(np.random.randn(*self.shape), self.dtype)  # noqa: NPY002 - as autograd
-        return self._xp.asarray(values)
+        return self._xp.asarray(super().randn())
 
     def _inner_prod(self, x: Any, y: Any) -> Any:
         return self._xp.sum(x * y)
@@ -190,9 +183,7 @@ def _rules(functions: Sequence[Any], *makers: Callable[..., Any]) -> Any:
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple(each % ndim for each in (axis if isinstance(axis, tuple) else (axis,)))
+    return normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
 
 
 def _spread(g: Any, shape: tuple[int, ...], axis: Any) -> Any:
@@ -225,15 +216,16 @@ def _prod(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
     return lambda g: _spread(g * ans, shape, axis) / x
 
 
+def _of_squares(g: Any, x: Any, axis: Any, ddof: int) -> Any:
+    """Pull a gradient of half the variance back."""
+    shape = anp.shape(x)
+    centred = x - anp.mean(x, axis=axis, keepdims=True)
+    return _spread(g / (_count(shape, axis) - ddof), shape, axis) * centred
+
+
 @_rule(anp._primitive_var)  # noqa: SLF001
 def _var(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
-    shape = anp.shape(x)
-
-    def vjp(g: Any) -> Any:
-        centred = x - anp.mean(x, axis=axis, keepdims=True)
-        return _spread(g * 2 / (_count(shape, axis) - ddof), shape, axis) * centred
-
-    return vjp
+    return lambda g: _of_squares(g * 2, x, axis, ddof)
 
 
 @_rule(anp._primitive_std)  # noqa: SLF001
@@ -241,12 +233,7 @@ def _std(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
     shape = anp.shape(x)
     if _count(shape, axis) <= 1:
         return lambda g: 0 * _spread(g, shape, axis)
-
-    def vjp(g: Any) -> Any:
-        centred = x - anp.mean(x, axis=axis, keepdims=True)
-        return _spread(g / ans / (_count(shape, axis) - ddof), shape, axis) * centred
-
-    return vjp
+    return lambda g: _of_squares(g / ans, x, axis, ddof)
 
 
 @_rule(anp.max, anp.min, anp.amax, anp.amin)
@@ -288,14 +275,10 @@ def _ravel(ans: Any, x: Any, order: str = "C") -> Vjp:
     return lambda g: anp.reshape(g, shape, order=order or "C")
 
 
-def _inverse(order: Sequence[int]) -> tuple[int, ...]:
-    return tuple(sorted(range(len(order)), key=lambda place: order[place]))
-
-
 @_rule(anp.transpose)
 def _transpose(ans: Any, x: Any, axes: Any = None) -> Vjp:
     ndim = anp.ndim(x)
-    inverse = None if axes is None else _inverse([axis % ndim for axis in axes])
+    inverse = None if axes is None else np.argsort(_axes(axes, ndim)).tolist()
     return lambda g: anp.transpose(g, inverse)
 
 
@@ -440,14 +423,11 @@ _rule(anp.log10)(lambda ans, x: lambda g: g / x / math.log(10))
 # Products.
 
 
-def _contraction(axes: Any, a: Any, b: Any) -> tuple[list[int], list[int]]:
+def _contraction(axes: Any, a: Any, b: Any) -> list[tuple[int, ...]]:
     """Which axes of both operands a tensor product sums over."""
     if isinstance(axes, int):
-        of_a: Any = range(a.ndim - axes, a.ndim)
-        of_b: Any = range(axes)
-    else:
-        of_a, of_b = [(each,) if isinstance(each, int) else each for each in axes]
-    return [n % a.ndim for n in of_a], [n % b.ndim for n in of_b]
+        axes = range(a.ndim - axes, a.ndim), range(axes)
+    return [_axes(each, of.ndim) for each, of in zip(axes, (a, b), strict=True)]
 
 
 def _rest(ndim: int, summed: Sequence[int]) -> list[int]:
@@ -464,7 +444,7 @@ def _of_a_factor(place: int, a: Any, b: Any, axes: Any) -> Vjp:
     free, rest = _rest(mine.ndim, of_mine), _rest(other.ndim, of_other)
     # The axes of the product of `g` and `other`, as numbers of `mine`.
     shared = [of_mine[of_other.index(axis)] for axis in sorted(of_other)]
-    back = _inverse(free + shared if place == 0 else shared + free)
+    back = np.argsort(free + shared if place == 0 else shared + free).tolist()
 
     def vjp(g: Any) -> Any:
         if not anp.ndim(g):
@@ -487,11 +467,7 @@ def _of_a_product(axes: Callable[..., Any], *functions: Any) -> None:
     )
 
 
-def _given(a: Any, b: Any, axes: Any = 2) -> Any:
-    return axes
-
-
-_of_a_product(_given, anp.tensordot)
+_of_a_product(lambda a, b, axes=2: axes, anp.tensordot)
 _of_a_product(lambda a, b: ((a.ndim - 1,), (max(b.ndim - 2, 0),)), anp.dot)
 _of_a_product(lambda a, b: ((a.ndim - 1,), (b.ndim - 1,)), anp.inner)
 

@@ -77,27 +77,6 @@ class Cuda:
         return lambda blocks, table: function((blocks,), (compiler.THREADS,), (table,))
 
     @staticmethod
-    def seconds(run: Callable[[], Any]) -> float:
-        """Measure the time of something on the current stream, by the device's clock."""
-        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        run()
-        stop.record()
-        stop.synchronize()
-        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
-
-    @staticmethod
-    def peak(run: Callable[[], Any]) -> int:
-        """Measure the peak of the current device's memory."""
-        pool = cupy.get_default_memory_pool()
-        pool.free_all_blocks()
-        before = pool.total_bytes()
-        run()
-        # The pool keeps freed memory and grows only if that is not enough, so its final
-        # size is the peak.
-        return int(pool.total_bytes() - before)
-
-    @staticmethod
     def memory() -> str:
         """Say how much memory the current device has."""
         device = cupy.cuda.Device()
@@ -121,8 +100,6 @@ class CupyBackend:
         self._library = self._cuda.library
         self.layers = CupyLayers(self._cuda)
         self.devices: Sequence[str] = self._cuda.devices
-        self.seconds: Callable[[Callable[[], Any]], float] = self._cuda.seconds
-        self.peak: Callable[[Callable[[], Any]], int] = self._cuda.peak
 
     def from_host(self, array: Any) -> DeviceArray:
         with explained(self):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -191,18 +191,10 @@ extern "C" __global__ void __launch_bounds__({threads})
 """
 
 
-class Launch(NamedTuple):
-    """The arguments of a launch."""
-
-    blocks: int
-    table: Any
-    places: tuple[int, ...]
-
-
 def fill(
     written: KernelSource, arrays: Sequence[tuple[Sequence[int], int]]
-) -> list[Launch]:
-    """Fill the tables of the fewest launches for all arrays, without the scalars."""
+) -> list[tuple[int, Any, tuple[int, ...]]]:
+    """Return blocks, table without scalars, and arrays' places, of the fewest launches."""
     launches = []
     filled = [place for place, (_, length) in enumerate(arrays) if length]
     for begin in range(0, len(filled), written.arrays):
@@ -215,7 +207,7 @@ def fill(
         past = np.cumsum((lengths + TILE - 1) // TILE)
         table["first_tile"][1:count] = past[:-1]
         table["arrays"] = count
-        launches.append(Launch(int(past[-1]), table, places))
+        launches.append((int(past[-1]), table, places))
     return launches
 
 

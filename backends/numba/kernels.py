@@ -87,13 +87,9 @@ class NumbaLayers(LayerKernels):
     def product(self, rows: Any, packed: Any, out: Any) -> None:
         _check_dtype(rows, packed, out)
         vectors, _ = convolution.panel(rows.itemsize, out.shape[1])
-        self._share(
-            lambda start, stop: convolution.product(
-                start, stop, rows, packed, out, vectors
-            ),
-            packed.shape[0],
-            rows.size * packed.shape[3] // 2,
-        )
+        panels, _, _, panel = packed.shape
+        given = (rows, packed, out, vectors)
+        self._share(convolution.product, panels, rows.size * panel // 2, *given)
 
     @_takes(np.float32)
     def lstm_cell(self, *arrays: Any) -> None:

@@ -5,15 +5,12 @@ An argument may be None: Numba then omits its operations.
 
 from typing import Any
 
-from numba import njit
+from .convolution import compiled
 
 BLOCK = 256  # rows summed at once
 
 
-_compiled = njit(nogil=True, error_model="numpy", cache=True)
-
-
-@_compiled
+@compiled
 def moments(start: int, stop: int, x: Any, means: Any, squares: Any) -> None:
     """Compute the mean of blocks of rows, and the sum of squares about it."""
     count, channels = x.shape
@@ -33,7 +30,7 @@ def moments(start: int, stop: int, x: Any, means: Any, squares: Any) -> None:
                 square[c] += distance * distance
 
 
-@_compiled
+@compiled
 def affine(
     start: int, stop: int, x: Any, factor: Any, term: Any, residual: Any, rectify: bool,
     y: Any,
@@ -47,7 +44,7 @@ def affine(
             y[row, c] = 0 if rectify and value < 0 else value
 
 
-@_compiled
+@compiled
 def mask_and_sum(
     start: int, stop: int, g: Any, y: Any, x: Any, mean: Any, masked: Any, sums: Any,
     products: Any,
@@ -68,7 +65,7 @@ def mask_and_sum(
                 product[c] += value * (x[row, c] - mean[c])
 
 
-@_compiled
+@compiled
 def combine(
     start: int, stop: int, g: Any, x: Any, mean: Any, factors: Any, result: Any
 ) -> None:

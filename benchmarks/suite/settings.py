@@ -12,16 +12,15 @@ from typing import Any
 import lookahead_ref as la
 
 from . import cases
-from .turns import traced, wall
+from .turns import of_device, pooled, traced, wall
 
 EXECUTOR: Any = la.backend.load(os.environ.get("LOOKAHEAD_BENCHMARK_BACKEND", "numba"))
 QUICK = bool(os.environ.get("LOOKAHEAD_BENCHMARK_QUICK"))
 DATA = Path(found) if (found := os.environ.get("LOOKAHEAD_BENCHMARK_DATA")) else None
 
 # The device must time its own work, as calls return at once on the host.
-ON_DEVICE = hasattr(EXECUTOR, "seconds") and hasattr(EXECUTOR, "peak")
-CLOCK = EXECUTOR.seconds if ON_DEVICE else wall
-PEAK = EXECUTOR.peak if ON_DEVICE else traced
+ON_DEVICE = EXECUTOR.name == "cupy"
+CLOCK, PEAK = (of_device, pooled) if ON_DEVICE else (wall, traced)
 
 # Elements of one array: `LARGE` exceeds the caches, `BEYOND` by far.
 if QUICK:

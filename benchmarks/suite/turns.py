@@ -34,6 +34,31 @@ def traced(run: Callable[[], object]) -> int:
     return peak
 
 
+def of_device(run: Callable[[], object]) -> float:
+    """Measure the seconds of something on CuPy's current stream, by the device's clock."""
+    import cupy
+
+    start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    run()
+    stop.record()
+    stop.synchronize()
+    return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+
+def pooled(run: Callable[[], object]) -> int:
+    """Measure the peak bytes of CuPy on the current device."""
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    before = pool.total_bytes()
+    run()
+    # The pool keeps freed memory and grows only if that is not enough, so its final size is
+    # the peak.
+    return int(pool.total_bytes() - before)
+
+
 def take_turns(
     contestants: Sequence[Contestant],
     turns: int,

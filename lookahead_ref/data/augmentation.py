@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 
-Cut: TypeAlias = Callable[[int, int], tuple[tuple[float, float, float, float], bool]]
-"""From a picture's width and height to the box to crop (left, top, right, bottom), and
-whether to mirror it."""
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+Cut: TypeAlias = Callable[[int, int], tuple[Box, bool]]
+"""From a picture's width and height to the box to crop, and whether to mirror it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class CropAndFlip:
         top, left = rng.integers(0, 2 * pad, size=(2, n), endpoint=True)
         windows = sliding_window_view(padded, (height, width), axis=(2, 3))
         cropped = windows[np.arange(n), :, top, left]
-        mirrored = _mirrored(n, rng)
+        mirrored = rng.random(n) < 0.5
         cropped[mirrored] = cropped[mirrored, :, :, ::-1]
         return cropped
 
@@ -86,12 +88,12 @@ class ResizedCrop:
     def cuts(self, n: int, rng: np.random.Generator) -> Iterator[Cut]:
         """Draw the crops of `n` pictures of any sizes."""
         drawn = rng.random((n, 10, 4))
-        mirrored = _mirrored(n, rng)
+        mirrored = rng.random(n) < 0.5
         return map(partial, [self._cut] * n, drawn, mirrored)
 
     def _cut(
         self, drawn: NDArray[np.float64], mirrored: bool, width: int, height: int
-    ) -> tuple[tuple[float, float, float, float], bool]:
+    ) -> tuple[Box, bool]:
         smallest, largest = self.area
         low, high = self.aspect
         for area, shape, across, down in drawn.tolist():
@@ -106,7 +108,3 @@ class ResizedCrop:
             left, top = (width - w) / 2, (height - h) / 2
         box = (left, top, min(left + w, width), min(top + h, height))
         return box, bool(mirrored)
-
-
-def _mirrored(n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    return rng.random(n) < 0.5

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.data.augmentation import Cut, ResizedCrop
+from lookahead_ref.data.augmentation import Box, Cut, ResizedCrop
 from lookahead_ref.data.batches import Examples, check_labelled
 from lookahead_ref.data.datasets import Dataset
 from lookahead_ref.data.files import DataFileError, open_file, read_words
@@ -77,9 +77,7 @@ class PictureFiles:
         inputs /= DEVIATION
         return Examples(inputs, self.labels[indices])
 
-    def _middle(
-        self, width: int, height: int
-    ) -> tuple[tuple[float, float, float, float], bool]:
+    def _middle(self, width: int, height: int) -> tuple[Box, bool]:
         side = min(width, height) * self.crop / self.resize
         left, top = (width - side) / 2, (height - side) / 2
         return (left, top, left + side, top + side), False

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.data.datasets import Corpus
@@ -115,31 +114,17 @@ def _split(path: Path, name: str, text: str, unit: Unit, window: int | None) -> 
     return _numbered(name, window, *parts)
 
 
-def _numbered(
-    name: str,
-    window: int,
-    train: Sequence[str],
-    validation: Sequence[str],
-    test: Sequence[str],
-) -> Corpus:
-    frequencies = Counter(train)
+def _numbered(name: str, window: int, *parts: Sequence[str]) -> Corpus:
+    """Replace tokens by their places in the vocabulary of the first part, for training."""
+    frequencies = Counter(parts[0])
     vocabulary = sorted(frequencies, key=lambda token: (-frequencies[token], token))
     vocabulary = vocabulary[:MOST_TOKENS]
-    if UNKNOWN not in vocabulary and not {*train, *validation, *test}.issubset(vocabulary):
+    if UNKNOWN not in vocabulary and not set().union(*parts).issubset(vocabulary):
         vocabulary = [*vocabulary[: MOST_TOKENS - 1], UNKNOWN]
     number = {token: index for index, token in enumerate(vocabulary)}
     unknown = number.get(UNKNOWN)
-
-    def numbers(part: Sequence[str]) -> NDArray[np.int32]:
-        return np.fromiter(
-            (number.get(token, unknown) for token in part), np.int32, len(part)
-        )
-
-    return Corpus(
-        name,
-        train=numbers(train),
-        validation=numbers(validation),
-        test=numbers(test),
-        vocabulary=tuple(vocabulary),
-        window=window,
+    train, validation, test = (
+        np.fromiter((number.get(token, unknown) for token in part), np.int32, len(part))
+        for part in parts
     )
+    return Corpus(name, train, validation, test, tuple(vocabulary), window)

@@ -81,7 +81,10 @@ class Tape:
         self._made = self.buffers
 
     def record(
-        self, rule: Rule, operands: Sequence[Symbol], coefficients: Mapping[str, float]
+        self,
+        rule: Rule | None,
+        operands: Sequence[Symbol],
+        coefficients: Mapping[str, float],
     ) -> list[Symbol]:
         """Record the application of a rule, and return its results."""
         call: Any = (rule, tuple([each.number for each in operands]), tuple(coefficients))
@@ -96,9 +99,7 @@ class Tape:
 
     def zero(self) -> Symbol:
         """Record an array of zeros."""
-        number, _ = self._known.setdefault(Call(None, (), ()), (len(self._known), 1))
-        self.numbers.append(number)
-        return self._new(1)[0]
+        return self.record(None, [], {})[0]
 
     def evaluate(
         self, function: Callable[..., Any], operands: Sequence[Symbol]
@@ -132,10 +133,6 @@ def compile_calls(
     first_scalar = buffers + scratch
     for call in calls:
         base = buffers + scratch + scalars + len(instructions)
-        if call.rule is None:
-            instructions.append(Instruction("zero", ()))
-            registers.append(base)
-            continue
         written = _recorded(call.rule, len(call.operands), call.names)
         inputs = [registers[number] for number in call.operands]
         inputs += range(first_scalar, first_scalar + len(call.names))
@@ -163,7 +160,9 @@ class _Recorded(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _recorded(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Recorded:
+def _recorded(rule: Rule | None, arrays: int, names: tuple[str, ...]) -> _Recorded:
+    if rule is None:
+        return _Recorded((Instruction("zero", ()),), (0,))
     inputs = arrays + len(names)
     lines: list[Instruction] = []
     registers = [_Register(lines, inputs, number) for number in range(inputs)]
@@ -178,14 +177,10 @@ def _recorded(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Recorded:
 
 def _operators(operation: str) -> tuple[Any, Any]:
     """Return the methods of an operation: with the register first, and second."""
-
-    def first(self: "_Register", other: Any) -> "_Register":
-        return _record(operation, self, other)
-
-    def second(self: "_Register", other: Any) -> "_Register":
-        return _record(operation, other, self)
-
-    return first, second
+    return (
+        lambda self, other: _record(operation, self, other),
+        lambda self, other: _record(operation, other, self),
+    )
 
 
 class _Register:

@@ -13,31 +13,32 @@ from lookahead_ref.trees import Array
 _STATE = (dict, tuple)
 
 
-def _parts(state: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(state, dict):
-        yield from state.items()
-    else:
-        yield from zip(state._fields, state, strict=True)
+def _leaves(state: Any, prefix: str) -> Iterator[tuple[str, str, Any]]:
+    """List place, name and value of everything in a one-leaf state."""
+    parts = state if isinstance(state, dict) else state._asdict()
+    for name, value in parts.items():
+        if isinstance(value, _STATE):
+            yield from _leaves(value, f"{prefix}{name}/")
+        elif value is not None:
+            yield prefix, name, value
 
 
-def arrays(state: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
+def arrays(state: Any) -> list[tuple[str, Array]]:
     """List the arrays of a one-leaf state by place."""
-    for name, value in _parts(state):
-        if isinstance(value, _STATE):
-            yield from arrays(value, f"{prefix}{name}/")
-        elif value is not None and not isinstance(value, int):
-            yield prefix.removesuffix("/"), value
+    return [
+        (at.removesuffix("/"), each)
+        for at, _, each in _leaves(state, "")
+        if not isinstance(each, int)
+    ]
 
 
-def counts(state: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """List the counts of a state by place."""
-    if isinstance(state, dict):
-        return
-    for name, value in _parts(state):
-        if isinstance(value, _STATE):
-            yield from counts(value, f"{prefix}{name}/")
-        elif isinstance(value, int):
-            yield prefix + name, value
+def counts(state: Any, prefix: str) -> dict[str, int]:
+    """Return the counts of a one-leaf state by place."""
+    return {
+        at + name: each
+        for at, name, each in _leaves(state, prefix)
+        if isinstance(each, int)
+    }
 
 
 def replace_counts(state: Any, values: Mapping[str, int], prefix: str = "") -> Any:
@@ -48,7 +49,7 @@ def replace_counts(state: Any, values: Mapping[str, int], prefix: str = "") -> A
         name: replace_counts(value, values, f"{prefix}{name}/")
         if isinstance(value, _STATE)
         else values.get(prefix + name, value)
-        for name, value in _parts(state)
+        for name, value in state._asdict().items()
     }
     return type(state)(**parts)
 

@@ -148,10 +148,8 @@ class _Group:
                     for name, value in zip(names, tape.scalars, strict=True)
                 ]
                 self._compile(program, leaf.dtype)((*held, *scratch), scalars)
-            values = dict(zip(computed, scratch, strict=True))
-            results.append(
-                function(*[values[n] if n in values else held[n] for n in numbers])
-            )
+            values = dict(enumerate(held)) | dict(zip(computed, scratch, strict=True))
+            results.append(function(*[values[number] for number in numbers]))
         return results
 
     def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
@@ -202,9 +200,7 @@ class Stepper:
     Attributes
     ----------
     optimizer : Optimizer
-        The optimizer.
     backend : Backend
-        The backend.
 
     Raises
     ------
@@ -237,7 +233,9 @@ class Stepper:
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
         check_optimizer("optimizer", optimizer)
-        self.backend = _backend(backend)
+        if isinstance(backend, type) or not isinstance(backend, str | Backend):
+            raise TypeError(f"backend must be a backend or its name, got {backend!r}")
+        self.backend = load(backend) if isinstance(backend, str) else backend
         trees.check_params(params)
         self.optimizer = optimizer
         self._params = trees.map(lambda _: None, params)
@@ -297,25 +295,20 @@ class Stepper:
             If an earlier step was interrupted while writing, or another thread is using the
             stepper.
         """
+        groups, gradient, owned = self._groups.values(), self.backend.gradient, self._owned
         with self._turn:
-            self._step(grads)
-
-    def _step(self, grads: Tree) -> None:
-        self._check_whole()
-        arrays = self._checked(grads)
-        gradient, owned = self.backend.gradient, self._owned
-        gradients = [gradient(array, owned) for array in arrays]
-        # Check all groups' hyperparameters before anything is written.
-        recorded = [group.record(gradients) for group in self._groups.values()]
-        self._interrupted = True
-        for group, (state, given, parts) in zip(
-            self._groups.values(), recorded, strict=True
-        ):
-            for part, rounded in parts:
-                places = part.places
-                part.run(given if places is None else [given[p] for p in places], rounded)
-            group.state = state
-        self._interrupted = False
+            self._check_whole()
+            gradients = [gradient(array, owned) for array in self._checked(grads)]
+            # Check all groups' hyperparameters before anything is written.
+            recorded = [group.record(gradients) for group in groups]
+            self._interrupted = True
+            for group, (state, given, parts) in zip(groups, recorded, strict=True):
+                for part, rounded in parts:
+                    places = part.places
+                    own = given if places is None else [given[place] for place in places]
+                    part.run(own, rounded)
+                group.state = state
+            self._interrupted = False
 
     def evaluation_params(self) -> dict[str, Any]:
         """Return the parameters to evaluate: read-only views, valid until the next step.
@@ -355,35 +348,32 @@ class Stepper:
                 f"saved must be a dict as state_dict returns, got {type(saved).__name__}"
             )
         with self._turn:
-            self._load(saved)
-
-    def _load(self, saved: Mapping[str, Any]) -> None:
-        targets = self._arrays
-        counts = self._counts()
-        for name in [*counts, *targets]:
-            if name not in saved:
-                raise ValueError(f"saved must have an entry {name!r}, got none")
-        for name in saved:
-            if name not in targets and name not in counts:
-                raise ValueError(
-                    f"saved has an entry {name!r}, which this optimizer does not have"
-                )
-        for name in counts:
-            counts[name] = _count(f"saved[{name!r}]", saved[name])
-        for name, target in targets.items():
-            trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
-        # An entry may be a view of memory that another is written to.
-        taken = list(self._owned.values())
-        values = {
-            name: self.backend.own(f"saved[{name!r}]", saved[name], taken)
-            for name in targets
-        }
-        self._interrupted = True
-        for name, target in targets.items():
-            self.backend.assign(target, values[name])
-        for prefix, group in self._groups.items():
-            group.state = states.replace_counts(group.state, counts, prefix)
-        self._interrupted = False
+            targets = self._arrays
+            counts = self._counts()
+            for name in [*counts, *targets]:
+                if name not in saved:
+                    raise ValueError(f"saved must have an entry {name!r}, got none")
+            for name in saved:
+                if name not in targets and name not in counts:
+                    raise ValueError(
+                        f"saved has an entry {name!r}, which this optimizer does not have"
+                    )
+            for name in counts:
+                counts[name] = _count(f"saved[{name!r}]", saved[name])
+            for name, target in targets.items():
+                trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+            # An entry may be a view of memory that another is written to.
+            taken = list(self._owned.values())
+            values = {
+                name: self.backend.own(f"saved[{name!r}]", saved[name], taken)
+                for name in targets
+            }
+            self._interrupted = True
+            for name, target in targets.items():
+                self.backend.assign(target, values[name])
+            for prefix, group in self._groups.items():
+                group.state = states.replace_counts(group.state, counts, prefix)
+            self._interrupted = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse copying and pickling, which would separate views from their memory."""
@@ -447,14 +437,6 @@ class _Turn:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-def _backend(given: Any) -> Backend:
-    if isinstance(given, str):
-        return load(given)
-    if not isinstance(given, Backend) or isinstance(given, type):
-        raise TypeError(f"backend must be a backend or its name, got {given!r}")
-    return given
 
 
 def _coefficients(tape: Tape) -> tuple[str, ...]:

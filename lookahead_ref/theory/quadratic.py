@@ -127,7 +127,10 @@ def optimal_alpha(
     d = d / scale
     along = times(d)
     curvature = float(finite("curvature d'Ad", d @ along, ""))
-    if not curvature > (len(d) + 2) * EPSILON * _magnitude(A, d, along):
+    # The scale of the rounding errors is |d|'|A||d|.
+    size = np.abs(d)
+    bent = np.abs(along) if callable(A) else _operator(np.abs(A), len(d), "d")(size)
+    if not curvature > (len(d) + 2) * EPSILON * float(size @ bent):
         raise ValueError(
             "A must curve the loss upwards between theta_0 and theta_k, got d'Ad = "
             f"{curvature * scale * scale:g} for d = theta_k - theta_0, which is not above "
@@ -238,10 +241,3 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
         return times
     matrix = _matrix(A, length, like)
     return lambda v: matrix * v if matrix.ndim == 1 else matrix @ v
-
-
-def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:
-    """Return |d|'|A||d|, the scale of the rounding errors of d'Ad."""
-    size = np.abs(d)
-    bent = np.abs(along) if callable(A) else _operator(np.abs(A), len(d), "d")(size)
-    return float(size @ bent)

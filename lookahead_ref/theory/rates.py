@@ -19,6 +19,7 @@ from lookahead_ref.hyperparameters import (
     POSITIVE,
     STEP_SIZE,
     InnerStateKind,
+    at_least,
 )
 from lookahead_ref.theory.checks import Reals, counts, finite, quiet, reals
 from lookahead_ref.theory.cycles import Kind, log_rate
@@ -72,7 +73,7 @@ def best_possible_rate(condition_number: ArrayLike) -> Reals:
     the bound holds for the first steps, as conjugate gradients are exact after n (Y.
     Nesterov, "Introductory lectures on convex optimization", 2004, theorem 2.1.13).
     """
-    kappa = _condition(condition_number)
+    kappa = reals("condition_number", condition_number, at_least(1))
     return np.asarray((kappa - 1.0) / (np.sqrt(kappa) + 1.0) ** 2)
 
 
@@ -99,7 +100,7 @@ def tuned_rate(
     >>> round(tuned.rate, 4), round(tuned.learning_rate, 4)
     (0.8, 1.8)
     """
-    kappa = float(_condition(condition_number))
+    kappa = float(reals("condition_number", condition_number, at_least(1)))
     mu = float(reals("momentum", momentum, BELOW_ONE, ndim=0))
     alpha = float(reals("alpha", alpha, STEP_SIZE, ndim=0))
     k = int(counts("k", k, ndim=0))
@@ -155,10 +156,3 @@ def _best_stretch(x: Reals, y: Reals, kappa: float) -> tuple[int, int]:
 
     place = bisect_left(levels, kappa, key=lambda level: widest(level)[0])
     return widest(levels[place])[1:]
-
-
-def _condition(condition_number: ArrayLike) -> Reals:
-    kappa = reals("condition_number", condition_number)
-    if not np.all(kappa >= 1.0):
-        raise ValueError(f"condition_number must be >= 1, got {kappa.min().item()!r}")
-    return kappa

@@ -29,9 +29,8 @@ if not needed. It is called at most once and may overwrite what it keeps, but no
 argument."""
 
 Forward: TypeAlias = Callable[..., tuple[Any, ...]]
-"""``forward(wanted, kernels, *arrays, **options)`` returns the value, a `Backward`, which
-may be None if no gradient is needed, and other results. ``wanted`` holds a bool for each
-array."""
+"""``forward(wanted, kernels, *arrays, **options)`` returns the value, a `Backward`, and
+other results. ``wanted`` says of each array whether its gradient is."""
 
 Layer: TypeAlias = Callable[..., Any]
 Wanted: TypeAlias = tuple[bool, ...]

@@ -31,14 +31,12 @@ def _dense_forward(
     bias: Any,
     *,
     activation: Any,
-) -> tuple[Any, Backward | None]:
+) -> tuple[Any, Backward]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
     check("bias", bias, weight.shape[1:], weight.dtype)
     y = xp.matmul(x, weight)
     kernels.activate(y, bias, activation)
-    if not any(wanted):
-        return y, None
 
     def backward(g: Any) -> tuple[Any, ...]:
         g, bias_gradient = kernels.activate_gradient(g, y, activation)
@@ -148,7 +146,7 @@ def _lstm_forward(
     input_weight: Any,
     recurrent_weight: Any,
     bias: Any,
-) -> tuple[Any, Backward | None, Any, Any]:
+) -> tuple[Any, Backward, Any, Any]:
     xp = namespace(input_weight)
     steps, batch, inputs = x.shape
     units = recurrent_weight.shape[0]
@@ -181,8 +179,6 @@ def _lstm_forward(
         )
     # Copied, or the carried state would keep the memory of all steps.
     last_hidden, last_cell = hiddens[-1].copy(), cells[-1].copy()
-    if not any(wanted):
-        return hiddens[1:], None, last_hidden, last_cell
 
     def backward(g: Any) -> tuple[Any, ...]:
         g = xp.ascontiguousarray(g, dtype=dtype)

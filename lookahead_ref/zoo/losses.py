@@ -12,7 +12,7 @@ from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fuse
 
 def _softmax_forward(
     wanted: Wanted, kernels: LayerKernels, logits: Any, labels: Any
-) -> tuple[Any, Backward | None]:
+) -> tuple[Any, Backward]:
     xp = namespace(logits)
     _check_labels(labels, *logits.shape)
     gradient = xp.array(logits, order="C")
@@ -45,7 +45,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 def _dense_forward(
     wanted: Wanted, kernels: LayerKernels, x: Any, weight: Any, bias: Any, labels: Any
-) -> tuple[Any, Backward | None]:
+) -> tuple[Any, Backward]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
     check("bias", bias, weight.shape[1:], weight.dtype)
@@ -70,7 +70,7 @@ def _dense_forward(
             else None,
         )
 
-    return xp.mean(losses), backward if any(wanted) else None
+    return xp.mean(losses), backward
 
 
 @fused(_dense_forward)

@@ -235,11 +235,8 @@ def evaluate(model: Any, params: Params, tokens: NDArray[Any]) -> Evaluation:
         raise ValueError(f"a text must have at least two tokens, got {len(tokens)}")
     columns = min(_EVALUATED_TOGETHER, transitions)
     steps = transitions // columns
-    windows = [
-        np.arange(first, min(first + _EVALUATION_WINDOW, steps))
-        for first in range(0, steps, _EVALUATION_WINDOW)
-    ]
-    pieces = [window[:, None] + steps * np.arange(columns) for window in windows]
+    whole = np.arange(steps)[:, None] + steps * np.arange(columns)
+    pieces = np.split(whole, range(_EVALUATION_WINDOW, steps, _EVALUATION_WINDOW))
     # The rest, which does not fill all columns, continues the last one.
     rest = np.arange(steps * columns, transitions)[:, None]
     asarray = namespace(params["embedding"]["weight"]).asarray

@@ -17,7 +17,7 @@ from lookahead_ref.zoo.fused import Backward, Wanted, check, fused, like
 
 def _convolution_forward(
     wanted: Wanted, kernels: LayerKernels, x: Any, kernel: Any, *, stride: int, padding: int
-) -> tuple[Any, Backward | None]:
+) -> tuple[Any, Backward]:
     offset = (-padding, -padding)
     out = namespace(x).empty(_out_shape(x, kernel, stride, padding), dtype=x.dtype)
     kernels.correlate(x, kernel, out, stride, offset)
@@ -30,7 +30,7 @@ def _convolution_forward(
             dkernel = kernels.kernel_gradient(x, g, kernel.shape[:2], stride, offset)
         return dx, dkernel
 
-    return out, backward if any(wanted) else None
+    return out, backward
 
 
 @fused(_convolution_forward)
@@ -149,7 +149,7 @@ class Normalized(NamedTuple):
 
 
 def _norm_forward(
-    wanted: Wanted,
+    _wanted: Any,
     kernels: LayerKernels,
     x: Any,
     scale: Any,
@@ -158,7 +158,7 @@ def _norm_forward(
     *,
     epsilon: float,
     rectify: bool,
-) -> tuple[Any, Backward | None, Moments]:
+) -> tuple[Any, Backward, Moments]:
     _check_norm(x, scale, shift, residual)
     mean, variance = kernels.moments(x)
     inverse = 1 / namespace(x).sqrt(variance + epsilon)
@@ -172,7 +172,7 @@ def _norm_forward(
         )
 
     moments = Moments(math.prod(x.shape[:3]), mean, variance)
-    return y, backward if any(wanted) else None, moments
+    return y, backward, moments
 
 
 @fused(_norm_forward, result=Normalized)
@@ -247,7 +247,7 @@ def _check_norm(x: Any, scale: Any, shift: Any, residual: Any) -> None:
         check("residual", residual, x.shape, x.dtype)
 
 
-def _mean_forward(wanted: Wanted, _kernels: Any, x: Any) -> tuple[Any, Backward | None]:
+def _mean_forward(_wanted: Any, _kernels: Any, x: Any) -> tuple[Any, Backward]:
     xp = namespace(x)
     places = x.shape[1] * x.shape[2]
 
@@ -256,7 +256,7 @@ def _mean_forward(wanted: Wanted, _kernels: Any, x: Any) -> tuple[Any, Backward 
         gradient[...] = (g / places)[:, None, None, :]
         return (gradient,)
 
-    return xp.sum(x, axis=(1, 2)) / places, backward if any(wanted) else None
+    return xp.sum(x, axis=(1, 2)) / places, backward
 
 
 @fused(_mean_forward)
@@ -273,8 +273,8 @@ def mean_pool(x: Any) -> Any:
 
 
 def _max_forward(
-    wanted: Wanted, _kernels: Any, x: Any, *, size: int, stride: int, padding: int
-) -> tuple[Any, Backward | None]:
+    _wanted: Any, _kernels: Any, x: Any, *, size: int, stride: int, padding: int
+) -> tuple[Any, Backward]:
     xp = namespace(x)
     n, height, width, channels = x.shape
     if min(height, width) + 2 * padding < size:
@@ -300,7 +300,7 @@ def _max_forward(
             view += g * (chosen == number)
         return (gradient[:, rows, columns],)
 
-    return best, backward if any(wanted) else None
+    return best, backward
 
 
 @fused(_max_forward)
@@ -339,8 +339,8 @@ def _views(x: Any, size: int, stride: int) -> list[Any]:
 
 
 def _identity_forward(
-    wanted: Wanted, _kernels: Any, x: Any, *, stride: int, channels: int
-) -> tuple[Any, Backward | None]:
+    _wanted: Any, _kernels: Any, x: Any, *, stride: int, channels: int
+) -> tuple[Any, Backward]:
     xp = namespace(x)
     some = x[:, ::stride, ::stride]
     result = xp.zeros((*some.shape[:3], channels), dtype=x.dtype)
@@ -351,7 +351,7 @@ def _identity_forward(
         gradient[:, ::stride, ::stride] = g[..., : x.shape[3]]
         return (gradient,)
 
-    return result, backward if any(wanted) else None
+    return result, backward
 
 
 @fused(_identity_forward)

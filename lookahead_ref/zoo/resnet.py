@@ -12,6 +12,8 @@ computes the right ones.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -236,15 +238,8 @@ class ResNet:
         Running statistics are right only for the weights of a plain optimizer, after a few
         dozen small steps.
         """
-
-        def evaluate(source: Any) -> Evaluation:
-            return evaluate_classifier(
-                lambda inputs: self.apply(params, inputs, statistics),
-                source,
-                batch_size=self.evaluation_batch,
-            )
-
-        return evaluate
+        logits = partial(self.apply, params, statistics=statistics)
+        return partial(evaluate_classifier, logits, batch_size=self.evaluation_batch)
 
     def _stem(self) -> _Layer:
         size, stride = (7, 2) if self.stem == "large" else (3, 1)
@@ -257,22 +252,21 @@ class ResNet:
             for position in range(count):
                 stride = 2 if number > 0 and position == 0 else 1
                 if self.block == "basic":
-                    shapes = [(3, stride, width), (3, 1, width)]
+                    shapes, widths = [(3, stride), (3, 1)], [width, width]
                 else:
-                    shapes = [(1, 1, width), (3, stride, width), (1, 1, _EXPANSION * width)]
+                    shapes = [(1, 1), (3, stride), (1, 1)]
+                    widths = [width, width, _EXPANSION * width]
                 path = f"stage{number + 1}/block{position + 1}"
-                layers = []
-                before = inputs
-                for place, (size, step, outputs) in enumerate(shapes, start=1):
-                    layers.append(
-                        _Layer(f"{path}/layer{place}", size, step, before, outputs)
-                    )
-                    before = outputs
-                around = None
-                if self.shortcut == "projection" and (stride > 1 or inputs != before):
-                    around = _Layer(f"{path}/shortcut", 1, stride, inputs, before)
+                ends = zip(shapes, pairwise([inputs, *widths]), strict=True)
+                layers = [
+                    _Layer(f"{path}/layer{place}", *shape, *channels)
+                    for place, (shape, channels) in enumerate(ends, start=1)
+                ]
+                around, outputs = None, widths[-1]
+                if self.shortcut == "projection" and (stride > 1 or inputs != outputs):
+                    around = _Layer(f"{path}/shortcut", 1, stride, inputs, outputs)
                 yield layers, around
-                inputs = before
+                inputs = outputs
 
     def _layers(self) -> Iterator[_Layer]:
         yield self._stem()
@@ -354,7 +348,10 @@ def resnet8(shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 
     Theirs have at least three (ResNet-20). For CIFAR-10 it has 75,290 parameters.
     """
-    return _resnet_for_cifar(shape, classes, 1, backend)
+    # Its shortcuts have no parameters.
+    return ResNet(
+        shape, classes, (1, 1, 1), (16, 32, 64), shortcut="identity", backend=backend
+    )
 
 
 def resnet32(
@@ -364,16 +361,7 @@ def resnet32(
 
     For CIFAR-10 it has 464,154 parameters.
     """
-    return _resnet_for_cifar(shape, classes, 5, backend)
-
-
-def _resnet_for_cifar(
-    shape: tuple[int, int, int], classes: int, blocks: int, backend: str
-) -> ResNet:
-    # Stages of 16, 32 and 64 channels, and shortcuts without parameters.
-    return ResNet(
-        shape, classes, (blocks,) * 3, (16, 32, 64), shortcut="identity", backend=backend
-    )
+    return replace(resnet8(shape, classes, backend=backend), blocks=(5, 5, 5))
 
 
 def resnet50(

@@ -49,13 +49,11 @@ def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy"], steps=40)
 
 
-@with_each(dict(list(FAMILY.items())[:2]))
-def test_outer_optimizers_agree_on_numba(optimizer: Any) -> None:
-    assert_executors_agree(optimizer, ["numba"], steps=40)
+LONGEST = {"the longest": MORE["mean of a Lookahead"](INNER["adam"](**DECOUPLED))}
 
 
-def test_the_longest_program_agrees_on_numba() -> None:
-    optimizer = MORE["mean of a Lookahead"](INNER["adam"](**DECOUPLED))
+@with_each(dict(list(FAMILY.items())[:2]) | LONGEST)
+def test_outer_optimizers_and_the_longest_program_agree_on_numba(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numba"], steps=40)
 
 

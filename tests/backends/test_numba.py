@@ -141,8 +141,7 @@ def test_another_program_or_dtype_is_another_file(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> None:
-    # A file in place of the folder stops even a process that may do
-    # anything.
+    # A file in place of the folder stops even a process that may do anything.
     blocked = tmp_path / "file"
     blocked.write_text("")
     x = np.array([1.5])

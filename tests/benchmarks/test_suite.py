@@ -217,10 +217,8 @@ def test_a_whole_run_notes_the_time_of_each_step(
     monkeypatch: pytest.MonkeyPatch, name: str, side: str
 ) -> None:
     work = SMALL[name]
-    if side == "ours" and name == "resnet18":  # it has the widths of the paper
-        monkeypatch.setattr(works, "resnet18", small_resnet)
-    elif side == "ours" and name == "resnet32":
-        monkeypatch.setattr(works, "resnet32", small_resnet)
+    if side == "ours" and name.startswith("resnet"):  # it has the widths of the paper
+        monkeypatch.setattr(works, name, small_resnet)
     elif side != "ours":
         pytest.importorskip({"pytorch": "torch", "jax": "jax"}[side])
     if side == "jax" and name == "awd-lstm":

@@ -6,6 +6,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -349,16 +350,11 @@ def test_an_unreadable_picture_is_named(folder: Path, content: Any, message: str
 def test_pictures_are_decoded_on_the_cores_that_this_process_may_use(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[Any] = []
-
-    def pool(workers: int) -> ThreadPoolExecutor:
-        started.append(workers)
-        return ThreadPoolExecutor(workers)
-
+    pool = mock.Mock(wraps=ThreadPoolExecutor)
     monkeypatch.setattr(folders, "ThreadPoolExecutor", pool)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 7, 9}, raising=False)
     load_images(folder).train.take(np.array([0]))
-    assert started == [3]
+    pool.assert_called_once_with(3)
 
 
 def test_only_the_middle_of_a_long_picture_is_decoded(tmp_path: Path) -> None:

@@ -27,13 +27,6 @@ from lookahead_ref.data.datasets import stratified_split
 from lookahead_ref.extras import MissingExtraError, require
 
 
-def write(path: Path, content: bytes | None) -> None:
-    """Write a file, or take it away."""
-    path.unlink(missing_ok=True)
-    if content is not None:
-        path.write_bytes(content)
-
-
 def everything(source: Any) -> Examples:
     return source.take(np.arange(source.size))
 
@@ -301,7 +294,10 @@ def test_files_that_do_not_fit_are_refused_with_the_place(
     path = tmp_path / file
     for name, content in (change if isinstance(change, dict) else {file: change}).items():
         place = tmp_path / name
-        write(place, content(place.read_bytes()) if callable(content) else content)
+        if content is None:
+            place.unlink()
+        else:
+            place.write_bytes(content(place.read_bytes()) if callable(content) else content)
     data = OF.get(file, "cifar10")
     with pytest.raises(DataFileError, match=message) as caught:
         load(f"{data}:{tmp_path}")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,9 @@ def alpha_of(before: Any, after: Any, theta: Any) -> float:
 class Recorded(la.AdaptiveAlpha):
     """It, with what it has estimated."""
 
-    def __init__(self, scale: float, alpha_low: float = 0.05) -> None:
-        super().__init__(scale, alpha_low)
-        object.__setattr__(self, "seen", [])
-
-    seen: list[float]
+    @cached_property
+    def seen(self) -> list[float]:
+        return []
 
     def estimate(self, *arguments: Any) -> float:
         self.seen.append(super().estimate(*arguments))
@@ -97,7 +96,7 @@ def assert_a_stepper_agrees(
     backend: str, inner: Any, scale: float, params: Any, *inner_state: Any, period: int = 3
 ) -> None:
     """Compare parameters, state and alpha, to the bit, after each step."""
-    adaptive = Recorded(scale)
+    adaptive = Recorded(scale, alpha_low=0.05)
     optimizer = la.Lookahead(inner, 3, adaptive, *inner_state)
     grads = [turning(params, step, period) for step in range(12)]
     assert_agrees(optimizer, params, grads, Place(backend), checked=lambda _: True)

@@ -1,4 +1,4 @@
-"""Polyak averaging: its values, its start, and what it may wrap."""
+"""Polyak averaging: its values, and its start."""
 
 from fractions import Fraction
 from itertools import accumulate
@@ -60,11 +60,3 @@ def test_around_lookahead_it_averages_the_params_that_step_returned() -> None:
 def test_it_does_not_keep_the_parameters_of_init_as_an_average() -> None:
     optimizer, params = la.PolyakAveraging(la.SGD(1.0)), one(5.0)
     assert optimizer.evaluation_params(params, optimizer.init(one(1.0))) is params
-
-
-def test_lookahead_around_it_is_an_error() -> None:
-    averaged = la.PolyakAveraging(la.SGD(0.1))
-    message = "inner must be an optimizer that can be wrapped, got PolyakAveraging"
-    for around in (la.Lookahead, la.PolyakAveraging):
-        with pytest.raises(TypeError, match=message):
-            around(averaged)

@@ -112,10 +112,13 @@ def test_patterns_that_do_not_fit_the_parameters_are_refused(
 @pytest.mark.parametrize(
     "around", [la.Lookahead, la.PolyakAveraging, lambda it: la.slowmo(it, 5, momentum=0.5)]
 )
-def test_it_is_around_everything_else(around: Any) -> None:
-    message = "got Grouped: put it around everything else instead"
-    with pytest.raises(TypeError, match=message):
-        around(la.Grouped(OWN))
+@pytest.mark.parametrize("outermost", [la.Grouped(OWN), la.PolyakAveraging(la.SGD(0.1))])
+def test_groups_and_an_average_are_around_everything_else(
+    around: Any, outermost: Any
+) -> None:
+    given = f"got {type(outermost).__name__}: put it around everything else instead"
+    with pytest.raises(TypeError, match=f"inner must be .* that can be wrapped, {given}"):
+        around(outermost)
 
 
 def test_the_state_of_other_groups_is_refused() -> None:

@@ -82,9 +82,7 @@ def test_named_methods_are_lookahead_with_the_papers_outer_optimizers() -> None:
 
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
-    rates = [0.1, 0.1, 0.1, 0.04, 0.04, 0.04, 0.02, 0.02, 0.02]
-    if not scheduled:
-        rates = [0.1] * 9
+    rates = np.repeat([0.1, 0.04, 0.02] if scheduled else [0.1] * 3, 3).tolist()
     start, *gradients = normal(10, 4)
     x = anchor = start["x"]
     u = np.zeros(4)
@@ -109,17 +107,15 @@ def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
 
 # Refused arguments.
 
+NO_RATE = "outer must be an optimizer with a learning rate"
+
 
 @pytest.mark.parametrize(
     ("outer", "error", "message"),
     [
         (la.SGD(0.0), ValueError, "the learning rate of outer must be a finite number > 0"),
-        (
-            la.Lookahead(la.SGD(0.1)),
-            TypeError,
-            "outer must be an optimizer with a learning",
-        ),
-        (la.PolyakAveraging(la.SGD(0.1)), TypeError, "outer must be an optimizer with a"),
+        (la.Lookahead(la.SGD(0.1)), TypeError, NO_RATE),
+        (la.PolyakAveraging(la.SGD(0.1)), TypeError, NO_RATE),
         (la.SGD, TypeError, "outer must be an optimizer, such as .* got <class"),
         (0.7, TypeError, "outer must be an optimizer, such as .* got 0.7"),
     ],

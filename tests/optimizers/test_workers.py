@@ -15,6 +15,7 @@ OUTER = {
     "nesterov": {"outer": la.Nesterov(0.7, 0.9)},
     "adam": {"outer": la.Adam(0.02)},
 }
+ADAPTIVE = la.Lookahead(la.Adam(), alpha=la.AdaptiveAlpha())
 
 
 def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
@@ -56,24 +57,18 @@ def test_the_mean_sums_in_the_order_of_the_workers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "error", "message"),
+    ("each", "count", "error", "message"),
     [
-        (lambda: la.Workers(la.Lookahead(la.SGD(0.1)), 0), ValueError, "count must be"),
-        (
-            lambda: la.Workers(la.SGD(0.1), 2),
-            TypeError,
-            "workers must each have a Lookahead",
-        ),
-        (
-            lambda: la.Workers(la.Lookahead(la.Adam(), alpha=la.AdaptiveAlpha()), 2),
-            TypeError,
-            "alpha must be a number or a schedule",
-        ),
+        (la.Lookahead(la.SGD(0.1)), 0, ValueError, "count must be"),
+        (la.SGD(0.1), 2, TypeError, "workers must each have a Lookahead"),
+        (ADAPTIVE, 2, TypeError, "alpha must be a number or a schedule"),
     ],
 )
-def test_invalid_workers_are_refused(made: Any, error: Any, message: str) -> None:
+def test_invalid_workers_are_refused(
+    each: Any, count: int, error: Any, message: str
+) -> None:
     with pytest.raises(error, match=message):
-        made()
+        la.Workers(each, count)
 
 
 def test_each_worker_must_have_its_own() -> None:

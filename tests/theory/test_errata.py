@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,7 @@ def test_proposition_1_needs_a_symmetric_matrix() -> None:
     theta_0, d, theta_star = exactly([0, 1]), exactly([1, 0]), exactly([HALF, -HALF])
     assert (skewed @ theta_star == b).all()
 
-    def loss(alpha: Fraction) -> Any:
-        x = theta_0 + alpha * d
-        return x @ skewed @ x / Fraction(2) - b @ x
-
+    loss = partial(loss_along, skewed, b, theta_0, d)
     printed = ((theta_0 - theta_star) @ skewed @ -d) / (d @ skewed @ d)
     least = min((Fraction(n, 2) for n in range(-8, 9)), key=loss)
     assert loss(least) < loss(least - HALF) == loss(least + HALF)  # a parabola's vertex
@@ -123,15 +121,17 @@ def exactly(values: Any) -> Any:
     return np.array(values, dtype=object)
 
 
+def loss_along(A: Any, b: Any, theta_0: Any, d: Any, alpha: Fraction) -> Any:
+    x = theta_0 + alpha * d
+    return x @ A @ x / Fraction(2) - b @ x
+
+
 A, B = exactly([[3, 1], [1, 2]]), exactly([4, -1])
 THETA_0, D = exactly([2, 5]), exactly([-3, 1])
 
 
 def test_0_4_is_the_derivative_in_alpha() -> None:
-    def loss(alpha: Fraction) -> Any:
-        x = THETA_0 + alpha * D
-        return x @ A @ x / Fraction(2) - B @ x
-
+    loss = partial(loss_along, A, B, THETA_0, D)
     for alpha in (Fraction(0), HALF, Fraction(7, 3)):
         right = D @ A @ (THETA_0 + alpha * D) - D @ B
         # The central difference of a parabola is its derivative.

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import aslinearoperator
 
 from lookahead_ref.theory import quadratic
 
-Vector = NDArray[np.float64]
 
-
-def positive_definite(rng: np.random.Generator, n: int) -> Vector:
+def positive_definite(rng: np.random.Generator, n: int) -> Any:
     factor = rng.normal(size=(n, n))
     return factor @ factor.T + 0.1 * np.eye(n)
 

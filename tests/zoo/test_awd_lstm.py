@@ -15,13 +15,7 @@ from models import begin, drawn, text
 
 WORDS = 7
 MODEL = AWDLSTM(WORDS, hidden=5, embedding=4)
-RATES = (
-    "dropout",
-    "input_dropout",
-    "hidden_dropout",
-    "embedding_dropout",
-    "weight_dropout",
-)
+RATES = [name for name in vars(MODEL) if name.endswith("dropout")]
 NOTHING_DROPPED = replace(MODEL, **dict.fromkeys(RATES, 0.0))
 
 

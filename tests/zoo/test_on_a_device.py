@@ -35,14 +35,14 @@ def test_evaluation_agrees_with_numpy(name: str, place: Place) -> None:
     else:
         take = lambda indices: moved(batch.take(indices), place)  # noqa: E731
         there = SimpleNamespace(size=batch.size, take=take)
-    measured = [
-        model.evaluator(given, source)(source)
-        if hasattr(model, "evaluator")
-        else model.evaluate(given, source)
+    wanted, found = (
+        model.evaluate(given, source)
+        if hasattr(model, "evaluate")
+        else model.evaluator(given, source)(source)
         for model, given, source in (
             (host, params, batch),
             (other, place.to(params), there),
         )
-    ]
-    assert measured[1].loss == pytest.approx(measured[0].loss, rel=1e-5)
-    assert measured[1].accuracy == measured[0].accuracy
+    )
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
+    assert found.accuracy == wanted.accuracy

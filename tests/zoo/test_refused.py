@@ -29,12 +29,6 @@ def zeros(*shape: int, dtype: Any = np.float32) -> Any:
     return np.zeros(shape, dtype)
 
 
-MOMENTS: dict[str, Any] = {
-    "mean": zeros(1),
-    "variance": zeros(3),
-    "epsilon": 1.0,
-    "rectify": False,
-}
 DENSE = (zeros(4, 2), zeros(2, 3), zeros(3))
 PICTURES, FLAT, KERNEL = zeros(1, 5, 5, 2), zeros(1, 5, 5, 3), zeros(3, 3, 2, 2)
 NORM = (zeros(2, 4, 4, 3), zeros(3), zeros(3))
@@ -52,7 +46,9 @@ ONE_STATE, ONE_PICTURE = changed(LSTM, 1, zeros(1, 4)), zeros(1, 4, 4, 3)
 DTYPE = "must be of dtype float32"
 WIDE_ROWS, WIDE, WIDE_KERNEL = np.zeros((4, 2)), np.zeros(3), np.zeros((3, 3, 2, 2))
 ONE_BIAS = (*changed(DENSE, 2, zeros(1)), LABELS)
-FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1)
+MOMENTS = {"mean": zeros(1), "variance": zeros(3)}
+FIXED = partial(fixed_norm, **MOMENTS, epsilon=1.0, rectify=False)
+POOL = partial(max_pool, size=6, stride=1)
 
 
 @on_every_backend

@@ -9,17 +9,8 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import trees
+from lookahead_ref import trees, zoo
 from lookahead_ref.data import Examples, load_digits
-from lookahead_ref.zoo import (
-    ResNet,
-    resnet,
-    resnet8,
-    resnet18,
-    resnet32,
-    resnet50,
-    resnet152,
-)
 from lookahead_ref.zoo.losses import softmax_cross_entropy
 from models import MODELS, drawn, pictures
 
@@ -33,12 +24,12 @@ def batch(n: int) -> Examples:
 @pytest.mark.parametrize(
     ("network", "shape", "classes", "arrays", "parameters"),
     [
-        (resnet18, (3, 32, 32), 10, 62, 11_173_962),
-        (resnet18, (3, 32, 32), 100, 62, 11_220_132),
-        (resnet8, (3, 32, 32), 10, 23, 75_290),
-        (resnet32, (3, 32, 32), 10, 95, 464_154),
-        (resnet50, (3, 224, 224), 1000, 161, 25_557_032),
-        (resnet152, (3, 224, 224), 1000, 467, 60_192_808),
+        (zoo.resnet18, (3, 32, 32), 10, 62, 11_173_962),
+        (zoo.resnet18, (3, 32, 32), 100, 62, 11_220_132),
+        (zoo.resnet8, (3, 32, 32), 10, 23, 75_290),
+        (zoo.resnet32, (3, 32, 32), 10, 95, 464_154),
+        (zoo.resnet50, (3, 224, 224), 1000, 161, 25_557_032),
+        (zoo.resnet152, (3, 224, 224), 1000, 467, 60_192_808),
     ],
 )
 def test_the_named_networks_have_the_known_numbers_of_parameters(
@@ -46,16 +37,16 @@ def test_the_named_networks_have_the_known_numbers_of_parameters(
 ) -> None:
     # Their number, not their values: to draw 25 million takes time.
     empty = lambda rng, shape, dtype: np.empty(shape)  # noqa: E731
-    monkeypatch.setattr(resnet, "initializer", lambda name, **options: empty)
+    monkeypatch.setattr(zoo.resnet, "initializer", lambda name, **options: empty)
     leaves = trees.flatten(network(shape, classes).init(0))
     assert (len(leaves), sum(leaf.size for leaf in leaves.values())) == (arrays, parameters)
 
 
-def resnet110(*args: Any, **options: Any) -> ResNet:
-    return replace(resnet32(*args, **options), blocks=(18, 18, 18))
+def resnet110(*args: Any, **options: Any) -> zoo.ResNet:
+    return replace(zoo.resnet32(*args, **options), blocks=(18, 18, 18))
 
 
-@pytest.mark.parametrize("network", [resnet18, resnet32, resnet50, resnet110])
+@pytest.mark.parametrize("network", [zoo.resnet18, zoo.resnet32, zoo.resnet50, resnet110])
 def test_at_first_all_classes_are_about_equally_likely(network: Any) -> None:
     model = network((3, 16, 16), 10, backend="numba")
     for seed in range(3):
@@ -65,7 +56,7 @@ def test_at_first_all_classes_are_about_equally_likely(network: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("network", "side"), [(resnet50, 64), (resnet152, 224)])
+@pytest.mark.parametrize(("network", "side"), [(zoo.resnet50, 64), (zoo.resnet152, 224)])
 def test_the_deepest_networks_learn_a_batch_of_pictures(network: Any, side: int) -> None:
     model = network((3, side, side), 1000, backend="numba")
     params, some = model.init(0), pictures(2, model.shape)
@@ -78,7 +69,7 @@ def test_the_deepest_networks_learn_a_batch_of_pictures(network: Any, side: int)
     assert loss_of(stepper.params) < loss
 
 
-@pytest.mark.parametrize("network", [resnet18, resnet32, resnet50])
+@pytest.mark.parametrize("network", [zoo.resnet18, zoo.resnet32, zoo.resnet50])
 def test_the_named_networks_take_pictures_of_any_shape(network: Any) -> None:
     narrow = network((1, 8, 8), 7, backend="numba")
     params = narrow.init(0)
@@ -151,7 +142,7 @@ def test_an_evaluation_does_not_depend_on_how_it_is_cut_into_batches() -> None:
 
 def test_phi_does_better_with_its_own_statistics_than_with_the_fast_weights() -> None:
     digits = load_digits()
-    model = ResNet((1, 8, 8), 10, (1, 1), (8, 16), backend="numba")
+    model = zoo.ResNet((1, 8, 8), 10, (1, 1), (8, 16), backend="numba")
     params = model.init(0)
     stepper = la.Stepper(la.Lookahead(la.Adam(0.01), k=20, alpha=0.5), params)
     carried = model.start(32)
