@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..stepping.backend import Kernel, Program
-from .host import HostArray, HostBackend
+from . import host
+from .host import HostArray
 
 
 def _maximum(a: Any, b: Any, out: Any) -> None:
@@ -31,11 +32,20 @@ _FUNCTIONS |= {"maximum": _maximum, "minimum": _minimum}
 _CACHE = 1_500_000
 
 
-class NumpyBackend(HostBackend):
+class NumpyBackend:
     """NumPy on the CPU."""
 
     name = "numpy"
     version = np.__version__
+    devices = host.devices()
+    from_host = staticmethod(host.itself)
+    to_host = staticmethod(host.itself)
+    own = staticmethod(host.own)
+    copy = staticmethod(host.copy)
+    assign = staticmethod(host.assign)
+    readonly = staticmethod(host.readonly)
+    flatten = staticmethod(host.flatten)
+    gradient = staticmethod(host.gradient)
 
     @staticmethod
     def compile(program: Program, dtype: str) -> Kernel:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ...kernels import LayerKernels
 from ...stepping.backend import BackendUnavailableError, Kernel, Program
-from ..host import HostArray, HostBackend
+from .. import host
+from ..host import HostArray
 from . import compiler
 from .threads import Threads
 
@@ -35,11 +36,20 @@ _LARGEST = 1 << 20
 _LEAST = 8 << 20
 
 
-class NumbaBackend(HostBackend):
+class NumbaBackend:
     """Fused loops on the CPU."""
 
     name = "numba"
     version = numba.__version__
+    devices = host.devices()
+    from_host = staticmethod(host.itself)
+    to_host = staticmethod(host.itself)
+    own = staticmethod(host.own)
+    copy = staticmethod(host.copy)
+    assign = staticmethod(host.assign)
+    readonly = staticmethod(host.readonly)
+    flatten = staticmethod(host.flatten)
+    gradient = staticmethod(host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # made as it is loaded
