@@ -187,8 +187,9 @@ def differing(
             if value != other
         ]
         if not stated and name != "Backend":
-            left.append(f"{name} ({value})")
-    return [*told, f"The paper's slides do not state: {'; '.join(left)}."]
+            left.append(name)
+    names = ", ".join(left)
+    return [*told, f"The paper's slides do not state these parts of the setting: {names}."]
 
 
 def plan(
