@@ -27,6 +27,10 @@ LOAD = "self.inner.load_state_dict("
 USED_WRONGLY = {
     "closure": ("return loss", "return None"),
     "zero-grad": (STEP, f"    def zero_grad(self, set_to_none=True): ...\n\n{STEP}"),
+    "set-to-none": (
+        STEP,
+        f"    def zero_grad(self, set_to_none=True): self.inner.zero_grad()\n\n{STEP}",
+    ),
     "groups": ('from group["params"]', 'from group["params"]\n            return'),
     "groups-of-their-own": (
         "self.alpha = alpha",

@@ -131,8 +131,19 @@ def closure(make: Make) -> None:
     same(run.weights(), expected, "step(closure) gives other weights than step()")
 
 
-@CHECKS.enter("pass set_to_none on to the inner optimizer")
+@CHECKS.enter("clear the gradients that the inner optimizer reads, and leave step as it is")
 def zero_grad(make: Make) -> None:
+    run, expected = begun(make), begun(make).steps()
+    for step in range(STEPS):
+        run.optimizer.zero_grad()
+        cleared = all(p.grad is None or not p.grad.any() for p in run.params)
+        true(cleared, "zero_grad() clears no gradient")
+        run.steps(step, step + 1)
+    same(run.weights(), expected, "zero_grad() before each step changes the weights")
+
+
+@CHECKS.enter("pass set_to_none on to the inner optimizer")
+def set_to_none(make: Make) -> None:
     run = begun(make)
     run.gradients(0)
     run.optimizer.zero_grad(set_to_none=False)
