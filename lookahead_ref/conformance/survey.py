@@ -21,6 +21,7 @@ from lookahead_ref.conformance.bugs import (
     Bug,
     DoublePrecision,
     SinglePrecision,
+    by_name,
 )
 from lookahead_ref.conformance.diagnosis import UNTELLING, diagnose
 from lookahead_ref.conformance.judging import Result
@@ -99,13 +100,8 @@ def described(one: str) -> dict[str, Any]:
     """Read an implementation's description and home; import nothing."""
     if one in PEERS:
         peer = PEERS[one]
-        return {
-            "name": one,
-            "title": one,
-            "home": peer.home,
-            "package": peer.package,
-            **peer.about,
-        }
+        own = {"name": one, "title": one, "home": peer.home, "package": peer.package}
+        return {**own, **peer.about}
     path = Path(one)
     if path.suffix != ".py" or not path.is_file():
         known = ", ".join(PEERS)
@@ -192,7 +188,7 @@ def condensed(
     use: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Summarize the findings, with the smallest case of each; first what a reader found."""
-    diagnoses = diagnose(results)
+    diagnoses = diagnose(results, [*map(by_name, read)])
     summary = summarize("", results, diagnoses)
     lines = {(d["case"], d["dtype"]): failure_line(d) for d in summary["failures"]}
     failed = [result for result in results if result.status == "failed"]
