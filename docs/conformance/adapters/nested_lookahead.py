@@ -12,6 +12,15 @@ ABOUT = {
     "revision": "6ddc8b8d96b2",
     "file": "NestedLookahead.py",
     "wrapper": "Lookahead",
+    "read": [
+        "first-sync-at-step-1",
+        "phi-after-first-step",
+        "outer-sync-between-inner-ones",
+        "checkpoint-of-inner-alone",
+        "only-momentum-reset",
+        "interpolated-slots-aliased",
+        "schedule-frozen-after-loading",
+    ],
 }
 PULLBACK = {"maintain": None, "reset": "reset", "interpolate": "pullback"}
 
