@@ -130,7 +130,8 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
         alike.setdefault((error(each["says"]), each["fix"]), []).append(each["name"])
     for (says, fix), names in alike.items():
         named = ", ".join(f"<code>{each}</code>" for each in names)
-        yield f"<li>In use, {named}: {html.escape(says)}. Fix: {html.escape(fix)}.</li>\n"
+        told = f"{says.rstrip('.')}. Fix: {fix}."
+        yield f"<li>In use, {named}: {html.escape(told)}</li>\n"
     for each in one["beyond"]:
         fails = several(each["count"], "check")
         yield (

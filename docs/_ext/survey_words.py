@@ -83,7 +83,7 @@ def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [text for text, _ in findings(one)]
     shown, more = told[:1], told[1:]
-    if "when" in one:
+    if "when" in one and shown:
         shown[0] = f"{one['when']} it {shown[0]}"
     if STOPS in more:
         more.remove(STOPS)

@@ -404,6 +404,8 @@ def checked(target: str) -> list[Found]:
     def with_cause(each: Found) -> Found:
         if "_hooks'" in each.says:
             return each._replace(fix=by_name["hooks"].fix)
+        if "no attribute 'defaults'" in each.says and each.name not in COPIES:
+            return each._replace(fix="have the defaults of the inner optimizer")
         if lost and each.verdict == "fails" and each.name in ("bfloat16", "half"):
             return each._replace(fix="fix state-dict first: this also saves and loads")
         return each
