@@ -149,10 +149,9 @@ def test_the_page_has_a_section_for_every_implementation() -> None:
 def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     words = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
     those = {each["name"]: each for each in survey()["implementations"]}
-    said = "loses the slow weights in a checkpoint; and "
-    assert words["sentence"](those["authors-pytorch"]).startswith(said)
-    assert words["sentence"](those["snoo"]) == "nothing fails"
     for name, says in {
+        "authors-pytorch": r"loses the slow weights in a checkpoint; and \d+ more",
+        "snoo": "nothing fails",
         "tensormonk": r"zero_grad\(\) clears no gradient; and \d+ more",
         "alphadl": r"synchronizes .*; stops at zero_grad\(\) in PyTorch 2; and \d+ more",
         "mxnet": "in MXNet 1 it works around SGD alone; else it stops .*",
@@ -355,10 +354,10 @@ def test_a_report_is_short_and_shows_what_it_says(name: str) -> None:
     assert run.stdout == REPORTS[name], run.stderr[-600:]
 
 
-# The suite on them.
+# The suite on them: on some cases, as all take minutes.
 
 PROFILES = ("state", "schedule", "evaluation", "inner:sgd", "outer")
-SOME = [case for name in PROFILES for case in cases(name)[::2]]  # all take minutes
+SOME = [case for name in PROFILES for case in cases(name)[:: 1 + (name != "outer")]]
 
 
 @pytest.mark.slow
@@ -376,7 +375,8 @@ def test_its_failures_are_named(name: str) -> None:
     found = diagnose(results)
     assert len(found) <= 1
     # These cases save a state only with outer optimizers.
-    causes = {c for c in READ[name][1] if name == "torchft" or "checkpoint" not in c}
+    saves = name in ("torchft", "fairscale")
+    causes = {c for c in READ[name][1] if saves or "checkpoint" not in c}
     message = named(found[0].explanations if found else [()])
     assert causes in [each - {some.name for some in CONVENTIONS} for each in message]
 
