@@ -125,6 +125,13 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
             f"<li>It stops at {several(each['count'], 'check')}, such as "
             f"{case(each['case'], page)}: {html.escape(error(each['shows']))}.</li>\n"
         )
+    alike: dict[tuple[str, str], list[str]] = {}
+    for each in one["use"]:
+        alike.setdefault((error(each["says"]), each["fix"]), []).append(each["name"])
+    for (says, fix), names in alike.items():
+        named = ", ".join(f"<code>{each}</code>" for each in names)
+        told = f"{says.rstrip('.')}. Fix: {fix}."
+        yield f"<li>In use, {named}: {html.escape(told)}</li>\n"
     for each in one["beyond"]:
         fails = several(each["count"], "check")
         yield (

@@ -34,10 +34,14 @@ PLAIN = {
     "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
     "schedule-frozen": "ignores a scheduler around it",
     "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
+    "phi-zero-without-gradient": "starts slow weights at zero without a gradient",
     "single-precision": "in float64 it rounds to float32 on the way",
     "slow-momentum": "follows SlowMo's units, not DiLoCo's",
 }
 """What the most frequent causes mean for whoever uses the package."""
+
+GROUPS = "goes wrong with several parameter groups"
+STOPS = "stops at zero_grad() in PyTorch 2"
 
 PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
 
@@ -65,6 +69,12 @@ def findings(one: Mapping[str, Any]) -> list[tuple[str, str]]:
     # What stops matters more than what is rounded.
     rounds = all(clause == "LA-31" for _, clause in named)
     found = [*stops, *named] if rounds else [*named, *stops]
+    fails = {each["name"]: each["says"] for each in one["use"]}
+    if "groups" in fails:
+        found = [(GROUPS, "LA-30"), *found]
+    if says := fails.get("zero-grad"):
+        # What stops is noticed, what goes on is not.
+        found = [*found, (STOPS, "")] if "raises" in says else [(says, ""), *found]
     unknown = ("fails, and no named cause explains all of it", "")
     return found if one["explained"] else [unknown, *found]
 
@@ -72,8 +82,16 @@ def findings(one: Mapping[str, Any]) -> list[tuple[str, str]]:
 def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [text for text, _ in findings(one)]
-    more = len(told) - 1
-    return told[0] + (f"; and {more} more" if more else "") if told else "nothing fails"
+    shown, more = told[:1], told[1:]
+    if "when" in one and shown:
+        shown[0] = f"{one['when']} it {shown[0]}"
+    if STOPS in more:
+        more.remove(STOPS)
+        shown.append(STOPS)
+    if "says" in one:
+        shown.append(f"by reading: {one['says']}")
+    shown += [f"and {len(more)} more"] if more else []
+    return "; ".join(shown) or "nothing fails"
 
 
 def _stop(failure: Mapping[str, Any]) -> str:

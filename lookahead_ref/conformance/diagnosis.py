@@ -33,10 +33,13 @@ UNTELLING = {"overflow", "subnormal"}
 
 @uncollected()
 @np.errstate(all="ignore")
-def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
-    """Explain the checks that failed, apart from numbers that float32 cannot represent."""
+def diagnose(results: Sequence[Result], read: Sequence[type[Bug]] = ()) -> list[Diagnosis]:
+    """Explain the checks that failed, apart from numbers that float32 cannot represent.
+
+    What a reader of the code found is tried first.
+    """
     near = [_rounded(each) for each in results]
-    found = _in_precisions(near)
+    found = _in_precisions(near, read)
     passes = any(a.status != b.status for a, b in zip(results, near, strict=True))
     # Bits that are swapped make such numbers too, but then hardly a check passes.
     swapped = (set(SWAPPED).intersection(e) for each in found for e in each.explanations)
@@ -60,15 +63,15 @@ def _rounded(result: Result) -> Result:
     return replace(result, verdict=verdict, status="failed" if far else "passed")
 
 
-def _in_precisions(results: Sequence[Result]) -> list[Diagnosis]:
+def _in_precisions(results: Sequence[Result], read: Sequence[type[Bug]]) -> list[Diagnosis]:
     """Explain the checks that failed; failing that, in the one precision that fails."""
-    found = _explained(results)
+    found = _explained(results, read)
     failed = {r.dtype for r in results if r.status == "failed"}
     one = len(failed) == 1 and failed != {r.dtype for r in results if r.seen}
     if not (one and found) or found[0].explanations:
         return found
     (dtype,) = failed
-    (again,) = _explained([r for r in results if r.dtype == dtype])
+    (again,) = _explained([r for r in results if r.dtype == dtype], read)
     alone = tuple(
         tuple(type(b.__name__, (b,), {"says": f"{b.says}, in {dtype} alone"}) for b in each)
         for each in again.explanations
@@ -76,7 +79,7 @@ def _in_precisions(results: Sequence[Result]) -> list[Diagnosis]:
     return [replace(again, explanations=alone)] if alone else found
 
 
-def _explained(results: Sequence[Result]) -> list[Diagnosis]:
+def _explained(results: Sequence[Result], read: Sequence[type[Bug]]) -> list[Diagnosis]:
     """Explain all of the checks or, failing that, those of profiles."""
     telling = [r for r in results if r.seen and not UNTELLING.intersection(r.case.flags)]
     # The cheapest failed check first: most hypotheses end at it.
@@ -91,8 +94,12 @@ def _explained(results: Sequence[Result]) -> list[Diagnosis]:
     def told(found: Sequence[Bugs], *, single: bool) -> list[Diagnosis]:
         return [_told(search, telling, found, single=single)]
 
-    # One bug; then a plain edit, as two bugs are less likely; then two bugs.
     bases = search.supposed
+    if read:
+        best = search.together([s.union(read) for s in bases], telling, single=False)
+        if search.whole(best, telling, single=False):
+            return told(best, single=False)
+    # One bug; then a plain edit, as two bugs are less likely; then two bugs.
     for most in (1, AT_ONCE):
         found, single = search.few(telling, most)
         if found and single and not search.is_narrow:

@@ -2,6 +2,7 @@
 
 import ast
 import datetime as dt
+import json
 import platform
 import re
 import shlex
@@ -20,6 +21,7 @@ from lookahead_ref.conformance.bugs import (
     Bug,
     DoublePrecision,
     SinglePrecision,
+    by_name,
 )
 from lookahead_ref.conformance.diagnosis import UNTELLING, diagnose
 from lookahead_ref.conformance.judging import Result
@@ -59,7 +61,7 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
         "cases": len(cases()),
         "machine": f"{platform.system()} {platform.machine()}",
     }
-    return {**about, **now, **condensed(results)}
+    return {**about, **now, **condensed(results, about.get("read", ()), used(one, about))}
 
 
 def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,27 +96,43 @@ def enter(path: Path, now: Mapping[str, Any]) -> None:
         write_json(path, entered(load(path), now))
 
 
-def described(one: str) -> dict[str, str]:
+def described(one: str) -> dict[str, Any]:
     """Read an implementation's description and home; import nothing."""
     if one in PEERS:
         peer = PEERS[one]
-        return {"name": one, "title": one, "home": peer.home, "package": peer.package}
+        own = {"name": one, "title": one, "home": peer.home, "package": peer.package}
+        return {**own, **peer.about}
     path = Path(one)
     if path.suffix != ".py" or not path.is_file():
         known = ", ".join(PEERS)
         raise ValueError(f"name must be one of {known}, or a file, got {one!r}")
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ABOUT":
-            about: dict[str, str] = ast.literal_eval(node.value)
+            about: dict[str, Any] = ast.literal_eval(node.value)
             return {**about, "adapter": path.name}
     raise ValueError(f"{one} must have a dict ABOUT")
 
 
-def _version(about: Mapping[str, str], interpreter: str) -> str:
+def used(one: str, about: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the ways of use in which a wrapper of PyTorch's optimizers fails."""
+    if (wrapper := about.get("wrapper")) is None:
+        return []
+    target = wrapper if ":" in wrapper else f"{one}:{wrapper}"
+    command = [sys.executable, "-m", "lookahead_ref", "conform", target, "--json"]
+    command += ["--profile", "pytorch"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise ModuleNotFoundError(f"{one}: no way of use ran: {done.stderr.strip()}")
+    checks = json.loads(done.stdout)["checks"]
+    told = ("name", "says", "fix")
+    return [{n: each[n] for n in told} for each in checks if each["verdict"] == "fails"]
+
+
+def _version(about: Mapping[str, Any], interpreter: str) -> str:
     if about["name"] in PEERS:
         return PEERS[about["name"]].title.partition(" ")[2]
     if "package" not in about:
-        return about["revision"]
+        return str(about["revision"])
     asked = f"""try:
     from importlib.metadata import version
 except ImportError:  # before Python 3.8
@@ -126,7 +144,7 @@ print(version({about["package"]!r}))"""
     return said
 
 
-def _interpreter(about: Mapping[str, str], pythons: Sequence[str]) -> str:
+def _interpreter(about: Mapping[str, Any], pythons: Sequence[str]) -> str:
     """Choose an interpreter of the version that an adapter names, by default ours."""
     if "python" not in about:
         return sys.executable
@@ -157,14 +175,20 @@ def verdict(found: Mapping[str, Any]) -> str:
     told = found["causes"][0] if found["causes"] else []
     causes = [each for each in told if each["name"] != SinglePrecision.name]
     passed = any(row["passed"] for row in found["profiles"])
-    if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
+    fails = {each["name"] for each in found["use"]}
+    broken = "groups" in fails or any(each["clause"] in _PAPERS for each in causes)
+    if broken or not (passed and found["explained"]):
         return "wrong"
-    return "but" if causes or found["errors"] else "right"
+    return "but" if causes or found["errors"] or "zero-grad" in fails else "right"
 
 
-def condensed(results: Sequence[Result]) -> dict[str, Any]:
-    """Summarize the findings, with the smallest case of each."""
-    diagnoses = diagnose(results)
+def condensed(
+    results: Sequence[Result],
+    read: Sequence[str] = (),
+    use: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Summarize the findings, with the smallest case of each; first what a reader found."""
+    diagnoses = diagnose(results, [*map(by_name, read)])
     summary = summarize("", results, diagnoses)
     lines = {(d["case"], d["dtype"]): failure_line(d) for d in summary["failures"]}
     failed = [result for result in results if result.status == "failed"]
@@ -172,7 +196,13 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     told = [explanation for each in diagnoses for explanation in each.explanations]
     # A convention is no fault, even if no passing case shows it.
     wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
-    causes = [each for each in dict.fromkeys(wrong) if each]
+    ranks = {name: at - len(read) for at, name in enumerate(read)}
+    causes = [
+        sorted(each, key=lambda bug: ranks.get(bug.name, 0))
+        for each in dict.fromkeys(wrong)
+        if each
+    ]
+    causes.sort(key=lambda each: -len(ranks.keys() & {bug.name for bug in each}))
     exceptions = [case for each in diagnoses for case in each.exceptions]
     # What a bug does in nested cases depends on the program's structure.
     plain = {result.case.id for result in failed if result.case.profile != "nesting"}
@@ -205,6 +235,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
             ]
             for each in causes
         ],
+        "use": list(use),
         "explained": bool(not diagnoses or (told and 3 * len(left) <= len(plain))),
         "exceptions": exceptions,
         "beyond": [{"condition": name, **g} for name, g in grouped(condition, failed)],
@@ -229,6 +260,7 @@ def _showing(
         for r in failed
         if r.dtype == "float64"
         and r.verdict is not None
-        and r.verdict.mismatches[0].where == "fast weights"
+        and (first := r.verdict.mismatches[0]).where == "fast weights"
+        and abs(first.got - first.expected) < 1e-5 * abs(first.expected)
     ]
     return [r for r in shows if not others & set(r.case.flags)] or shows

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FILE = PORTING / "wrapper_pytorch.py"
 
 STEP = "    def step(self, closure"
+ZERO_GRAD = "def zero_grad(self, **_): self.inner.zero_grad()"
 NARROW = ("detach().clone() for p in self._p", "detach().float() for p in self._p")
 UNPICKLED = ("def __getstate__", "def getstate")
 KEPT = "groups = self.__dict__.setdefault('kept', "
@@ -27,6 +28,7 @@ LOAD = "self.inner.load_state_dict("
 USED_WRONGLY = {
     "closure": ("return loss", "return None"),
     "zero-grad": (STEP, f"    def zero_grad(self, set_to_none=True): ...\n\n{STEP}"),
+    "set-to-none": (STEP, f"    {ZERO_GRAD}\n\n{STEP}"),
     "groups": ('from group["params"]', 'from group["params"]\n            return'),
     "groups-of-their-own": (
         "self.alpha = alpha",

@@ -10,11 +10,15 @@ ABOUT = {
     "home": "https://github.com/alphadl/lookahead.pytorch",
     "revision": "570a08972b38",
     "file": "lookahead.py",
+    "wrapper": "Lookahead",
 }
 
 
+def Lookahead(inner, k, alpha):
+    return module_of(ABOUT).Lookahead(inner, k, alpha)
+
+
 def Adapter():
-    Lookahead = module_of(ABOUT).Lookahead
     return PyTorch(
         lambda inner, level: Lookahead(inner, level.k, level.alpha[0]), kept("slow_param")
     )

@@ -1,6 +1,6 @@
 """The authors' Lookahead for PyTorch."""
 
-from shared.sources import pullback
+from shared.sources import module_of, pullback
 
 ABOUT = {
     "name": "authors-pytorch",
@@ -8,11 +8,13 @@ ABOUT = {
     "home": "https://github.com/michaelrzhang/lookahead",
     "revision": "c4fd85f73cda",
     "file": "lookahead_pytorch.py",
+    "wrapper": "Lookahead",
 }
 
 
-def Adapter():
-    def build(Lookahead, inner, level, kind):
-        return Lookahead(inner, level.k, level.alpha[0], kind)
+def Lookahead(inner, k, alpha, kind="none"):
+    return module_of(ABOUT).Lookahead(inner, k, alpha, kind)
 
-    return pullback(ABOUT, build)
+
+def Adapter():
+    return pullback(Lookahead)

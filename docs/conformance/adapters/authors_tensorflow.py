@@ -12,6 +12,7 @@ ABOUT = {
     "revision": "c4fd85f73cda",
     "file": "lookahead_tensorflow.py",
     "python": "3.7, with tensorflow==1.15.5",
+    "read": ["phi-starts-at-zero", "period-plus-one"],
 }
 RULES = ["sgd", "heavy-ball", "nesterov", "adam"]
 SLOTS = {"momentum": "velocity", "m": "first_moment", "v": "second_moment"}

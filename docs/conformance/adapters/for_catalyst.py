@@ -9,6 +9,7 @@ ABOUT = {
     "title": "catalyst",
     "home": "https://github.com/catalyst-team/catalyst",
     "package": "catalyst",
+    "wrapper": "catalyst.contrib.optimizers.lookahead:Lookahead",
 }
 
 

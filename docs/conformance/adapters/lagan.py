@@ -4,6 +4,8 @@ Its `step` is that of the inner optimizer; its trainer calls `update_lookahead` 
 after every k steps.
 """
 
+from functools import cache
+
 from shared.sources import kept, module_of
 
 from lookahead_ref.conformance.adapters.pytorch import PyTorch
@@ -14,20 +16,33 @@ ABOUT = {
     "home": "https://github.com/Chavdarova/LAGAN-Lookahead_Minimax",
     "revision": "bb7c80ef9730",
     "file": "lagan/optim/lookahead.py",
+    "wrapper": "Lookahead",
 }
 
 
-def Adapter():
+@cache
+def as_trained():
     class AsTrained(module_of(ABOUT).Lookahead):
         done = 0
 
-        def step(self):
-            super().step()
+        def step(self, closure=None):
+            loss = super().step(closure)
             self.done += 1
             if self.done % self.k == 0:
                 self.update_lookahead()
+            return loss
 
+    globals()["AsTrained"] = AsTrained  # a class is pickled by its name
+    AsTrained.__qualname__ = "AsTrained"
+    return AsTrained
+
+
+def Lookahead(inner, k, alpha):
+    return as_trained()(inner, k, alpha=alpha)
+
+
+def Adapter():
     return PyTorch(
-        lambda inner, level: AsTrained(inner, level.k, alpha=level.alpha[0]),
+        lambda inner, level: Lookahead(inner, level.k, level.alpha[0]),
         kept("slow_param"),
     )

@@ -1,6 +1,6 @@
 """lonePatient's Lookahead for PyTorch."""
 
-from shared.sources import pullback
+from shared.sources import module_of, pullback
 
 ABOUT = {
     "name": "lonepatient",
@@ -8,11 +8,13 @@ ABOUT = {
     "home": "https://github.com/lonePatient/lookahead_pytorch",
     "revision": "105512805740",
     "file": "optimizer.py",
+    "wrapper": "Lookahead",
 }
 
 
-def Adapter():
-    def build(Lookahead, inner, level, kind):
-        return Lookahead(inner, level.alpha[0], level.k, kind)
+def Lookahead(inner, k, alpha, kind="none"):
+    return module_of(ABOUT).Lookahead(inner, alpha, k, kind)
 
-    return pullback(ABOUT, build)
+
+def Adapter():
+    return pullback(Lookahead)

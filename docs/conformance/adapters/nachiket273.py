@@ -10,14 +10,17 @@ ABOUT = {
     "home": "https://github.com/nachiket273/lookahead_pytorch",
     "revision": "a6d01eac9583",
     "file": "Lookahead.py",
+    "wrapper": "Lookahead",
 }
 
 
-def Adapter():
-    Lookahead = module_of(ABOUT).Lookahead
+def Lookahead(inner, k, alpha):
+    return module_of(ABOUT).Lookahead(inner, alpha, k)
 
+
+def Adapter():
     def slow(wrapper, _, param):
         (group,), (weights,) = wrapper.param_groups, wrapper.slow_weights
         return next(s for p, s in zip(group["params"], weights) if p is param)
 
-    return PyTorch(lambda inner, level: Lookahead(inner, level.alpha[0], level.k), slow)
+    return PyTorch(lambda inner, level: Lookahead(inner, level.k, level.alpha[0]), slow)

@@ -10,11 +10,15 @@ ABOUT = {
     "home": "https://github.com/mgrankin/over9000",
     "revision": "ac21bf935fcb",
     "file": "lookahead.py",
+    "wrapper": "Lookahead",
 }
 
 
+def Lookahead(inner, k, alpha):
+    return module_of(ABOUT).Lookahead(inner, alpha, k)
+
+
 def Adapter():
-    Lookahead = module_of(ABOUT).Lookahead
     return PyTorch(
-        lambda inner, level: Lookahead(inner, level.alpha[0], level.k), kept("slow_buffer")
+        lambda inner, level: Lookahead(inner, level.k, level.alpha[0]), kept("slow_buffer")
     )

@@ -9,6 +9,7 @@ ABOUT = {
     "home": "https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer",
     "revision": "c82a30460684",
     "file": "ranger/rangerqh.py",
+    "when": "with decouple_weight_decay=True, not the default,",
 }
 
 

@@ -7,7 +7,7 @@ import pickle
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -114,6 +114,7 @@ class Peer:
     needs: Sequence[str]  # what its adapter imports
     place: str  # ``module:callable``, the module in this package
     source: str = ""  # if not a package
+    about: Mapping[str, Any] = field(default_factory=dict)  # as in an adapter's ABOUT
 
     def missing(self) -> str | None:
         return next((n for n in self.needs if importlib.util.find_spec(n) is None), None)

@@ -73,7 +73,10 @@ class PyTorch:
             param.grad = None if found is None else torch.tensor(found)
         # torchft and fairscale wrap a model, so only the inner optimizer has groups.
         for group in getattr(self._optimizer, "param_groups", self._inner.param_groups):
-            group["lr"] = self._rate(self._steps)
+            if "lr" in group:
+                group["lr"] = self._rate(self._steps)
+            elif self._rate(self._steps) != self._rate(0):
+                raise KeyError("lr")  # no scheduler can be made
         self._optimizer.step()
         self._steps += 1
 
@@ -389,7 +392,11 @@ class FairScale:
             self.around.perform_slowmo(self.inner)
 
     def state_dict(self) -> dict[str, Any]:
-        raise UnsupportedError("a state with slow weights, velocity and count")
+        return {"inner": self.inner.state_dict(), "around": self.around.state_dict()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.inner.load_state_dict(saved["inner"])
+        self.around.load_state_dict(saved["around"])
 
 
 def fairscale() -> PyTorch:

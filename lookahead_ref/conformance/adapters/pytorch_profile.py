@@ -131,8 +131,19 @@ def closure(make: Make) -> None:
     same(run.weights(), expected, "step(closure) gives other weights than step()")
 
 
-@CHECKS.enter("pass set_to_none on to the inner optimizer")
+@CHECKS.enter("clear the gradients that the inner optimizer reads, and leave step as it is")
 def zero_grad(make: Make) -> None:
+    run, expected = begun(make), begun(make).steps()
+    for step in range(STEPS):
+        run.optimizer.zero_grad()
+        cleared = all(p.grad is None or not p.grad.any() for p in run.params)
+        true(cleared, "zero_grad() clears no gradient")
+        run.steps(step, step + 1)
+    same(run.weights(), expected, "zero_grad() before each step changes the weights")
+
+
+@CHECKS.enter("pass set_to_none on to the inner optimizer")
+def set_to_none(make: Make) -> None:
     run = begun(make)
     run.gradients(0)
     run.optimizer.zero_grad(set_to_none=False)
@@ -393,6 +404,8 @@ def checked(target: str) -> list[Found]:
     def with_cause(each: Found) -> Found:
         if "_hooks'" in each.says:
             return each._replace(fix=by_name["hooks"].fix)
+        if "no attribute 'defaults'" in each.says and each.name not in COPIES:
+            return each._replace(fix="have the defaults of the inner optimizer")
         if lost and each.verdict == "fails" and each.name in ("bfloat16", "half"):
             return each._replace(fix="fix state-dict first: this also saves and loads")
         return each

@@ -27,6 +27,9 @@ def file_of(about):
 def module_of(about):
     """Import the one file of a clone that an implementation is, at its revision."""
     path = file_of(about)
+    known = sys.modules.get(f"source_{path.stem}")
+    if known is not None and known.__file__ == str(path):
+        return known  # a class is pickled by its name
     sys.path.insert(0, str(path.parent))  # its neighbours
     spec = importlib.util.spec_from_file_location(f"source_{path.stem}", path)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
@@ -51,23 +54,12 @@ def kept(name):
     return lambda wrapper, _, param: wrapper.state[param].get(name)
 
 
-def pullback(about, build):
-    """Adapt the authors' file, or a copy whose class `build` calls in its own order."""
+def pullback(build):
+    """Adapt the authors' file, or a copy; `build` takes its arguments in their order."""
     # Only a process that has PyTorch comes here.
     from lookahead_ref.conformance.adapters.pytorch import PyTorch
-    from lookahead_ref.conformance.protocol import UnsupportedError
-
-    Lookahead = module_of(about).Lookahead
 
     def wrap(inner, level):
-        kind = PULLBACK[level.inner_state]
-        if kind == "pullback" and not has_velocity(inner):
-            raise UnsupportedError("pullback without a momentum, which is a KeyError")
-        return build(Lookahead, inner, level, kind)
+        return build(inner, level.k, level.alpha[0], PULLBACK[level.inner_state])
 
     return PyTorch(wrap, kept("cached_params"), evaluated, tuple(PULLBACK))
-
-
-def has_velocity(inner) -> bool:
-    """Return whether there is what "pullback" acts on; it is a KeyError where not."""
-    return any(group.get("momentum") for group in inner.param_groups)
