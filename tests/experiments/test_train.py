@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -77,16 +78,12 @@ def test_a_run_continued_past_its_end_equals_a_longer_run(here: Path) -> None:
     refused(called("train --resume falling --epochs 2"), "with a constant schedule")
 
 
-def test_training_begins_with_given_weights(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_begins_with_given_weights(here: Path) -> None:
     succeeded("train --epochs 1 --optimizer sgd --hidden 8 --output first")
     more = "--optimizer sgd --hidden 8 --from first/final.safetensors"
-    read = list[Path]()
-    found = train.read_file
-    monkeypatch.setattr(train, "read_file", lambda *of: (read.append(of[0]), found(*of))[1])
-    succeeded(f"train --epochs 1 {more} --output then")
-    assert [str(path) for path in read] == ["first/final.safetensors"]
+    with mock.patch.object(train, "read_file", wraps=train.read_file) as read:
+        succeeded(f"train --epochs 1 {more} --output then")
+    assert [str(call.args[0]) for call in read.mock_calls] == ["first/final.safetensors"]
     start, end = results(here / "then")["history"][0], results(here / "first")["history"][1]
     names = ("train_loss", "validation_loss", "validation_accuracy")
     assert [start[name] for name in names] == [end[name] for name in names]
