@@ -27,7 +27,6 @@ from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping import backend as registry
 from lookahead_ref.stepping.backend import Program
-from suite.turns import traced, wall
 from support import DECOUPLED, INNER
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
@@ -125,9 +124,6 @@ class HostCuda:
             self._kernels[text](blocks, table.ctypes.data)
 
         return launch
-
-    seconds = staticmethod(wall)
-    peak = staticmethod(traced)
 
     @staticmethod
     def memory() -> str:

@@ -20,8 +20,6 @@ from lookahead_ref.cli import conform, info, jobs, theory, train
 from lookahead_ref.cli.terminal import JOB_FAILED, epilog, failed
 from lookahead_ref.system import from_home
 
-_COMMANDS = (jobs, train, info, conform, theory)
-
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "": (
         "lookahead-ref compare",
@@ -107,7 +105,7 @@ def _common(
     """Train with Lookahead, compare it with other optimizers, and test implementations."""
 
 
-for command in _COMMANDS:
+for command in (jobs, train, info, conform, theory):
     command.mount(app)
     EXAMPLES.update(command.EXAMPLES)
 

@@ -228,7 +228,12 @@ def conform(
             if not case and not profile and "own-inner" in getattr(opened[0], "offers", ()):
                 chosen += own_cases()
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
-        diagnoses = _diagnosed(results)
+        diagnoses: list[Diagnosis] = []
+        if any(result.status == "failed" for result in results):
+            # What looks for causes is imported only where something fails.
+            from lookahead_ref.conformance.diagnosis import diagnose
+
+            diagnoses = diagnose(results)
         summary = summarize(opened[0].name, results, diagnoses, known, level=level)
         if hide_expected:
             summary = hidden(summary)
@@ -355,15 +360,6 @@ def _run(
     place = {each.id: number for number, each in enumerate(chosen)}
     results.sort(key=lambda result: (place[result.case.id], result.dtype))
     return results
-
-
-def _diagnosed(results: "Sequence[Result]") -> "list[Diagnosis]":
-    """Look for causes; what that takes is imported only where something fails."""
-    if all(result.status != "failed" for result in results):
-        return []
-    from lookahead_ref.conformance.diagnosis import diagnose
-
-    return diagnose(results)
 
 
 def _write(

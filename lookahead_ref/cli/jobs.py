@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookahead_ref.cli.options import with_settings
+from lookahead_ref.cli.options import completing, with_settings
 from lookahead_ref.cli.terminal import (
     MEASURING,
     console,
@@ -98,19 +98,13 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
         _print_json(made, best=next(iter(found)), trials=found)
 
 
-def _names(incomplete: str) -> list[str]:
-    from lookahead_ref.experiments.paper.reproduce import NAMES
-
-    return [name for name in NAMES if name.startswith(incomplete)]
-
-
 def reproduce(
     name: Annotated[
         str,
         typer.Argument(
             help="table1, table2, table3, table5, fig1, fig8, fig9, fig10; or family, for "
             "SlowMo, SNOO and DiLoCo.",
-            autocompletion=_names,
+            autocompletion=completing("lookahead_ref.experiments.paper.reproduce:NAMES"),
         ),
     ],
     settings: ReproduceSettings,

@@ -95,13 +95,11 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         held = json.loads(metadata[_KEY])
         digest = str(held["digest"])
         blank = content.replace(digest.encode(), _NO_DIGEST.encode(), 1)
-        if hashlib.sha256(blank).hexdigest() != digest:
-            raise DamagedError("its checksum does not match")
-        return safetensors.load(content), held["record"]
-    except DamagedError:
-        raise
+        if hashlib.sha256(blank).hexdigest() == digest:
+            return safetensors.load(content), held["record"]
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise DamagedError(f"it is not a checkpoint: {error!r}") from error
+    raise DamagedError("its checksum does not match")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -64,11 +64,9 @@ class NonFiniteLossError(ArithmeticError):
             return ""
         if not self.parameter_is_finite:
             return f", where the parameter {self.parameter!r} is not finite itself"
-        return (
-            ""
-            if self.of == "evaluation"
-            else f", first in the parameter {self.parameter!r}"
-        )
+        if self.of == "evaluation":
+            return ""
+        return f", first in the parameter {self.parameter!r}"
 
     def _advice(self) -> str:
         if not self.inputs_are_finite:

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -229,16 +230,13 @@ def test_leftovers_of_a_run_killed_at_its_first_file_are_ignored(tmp_path: Path)
         assert names(folder) == {"kind.txt"}
 
 
-def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read_only(**_: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
+def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(tmp_path: Path) -> None:
     # Permissions do not stop a test that is run by the superuser.
-    monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
+    denied = PermissionError(13, "Permission denied")
+    read_only = mock.patch.object(environment, "TemporaryFile", side_effect=denied)
+    folder = new_folder(tmp_path, "compare")
     message = r"written to, got .*: Permission denied"
-    with pytest.raises(OutputFolderError, match=message), new_folder(tmp_path, "compare"):
+    with read_only, pytest.raises(OutputFolderError, match=message), folder:
         pass
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -22,9 +22,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
 ]
-
-Popen: TypeAlias = subprocess.Popen[str]
-
 
 TIMES = rb'"(seconds|started|sha256)": [^,}\n]+|<dt>(Run at|Took)</dt><dd>[^<]+'
 
@@ -67,12 +64,6 @@ def under_way(folder: Path) -> list[Path]:
     return [path.parent for path in folder.glob("trials/*/run.json")]
 
 
-def wait_for_trials(folder: Path, count: int, process: Popen) -> None:
-    while len(under_way(folder)) < count:
-        assert process.poll() is None
-        time.sleep(0.001)
-
-
 @pytest.mark.parametrize(
     ("name", "number"),
     [("sweep", signal.SIGTERM), ("compare", signal.SIGINT), ("reproduce", signal.SIGHUP)],
@@ -81,7 +72,9 @@ def test_a_stopped_command_saves_its_runs_and_can_continue(
     name: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     with begun(name, tmp_path / "stopped") as process:
-        wait_for_trials(tmp_path / "stopped", 2, process)
+        while len(under_way(tmp_path / "stopped")) < 2:
+            assert process.poll() is None
+            time.sleep(0.001)
         process.send_signal(number)
         _, said = process.communicate()
     assert process.returncode == 128 + number
@@ -112,7 +105,9 @@ def computed(command: int) -> int:
     return sum(map(int, itertools.chain(*fields)))
 
 
-def kill(process: Popen, moment: int, number: int, *, of_worker: bool) -> bool:
+def kill(
+    process: subprocess.Popen[str], moment: int, number: int, *, of_worker: bool
+) -> bool:
     """Kill a command or a worker when so much was computed; False: it ended before."""
     while process.poll() is None:
         with suppress(OSError):  # of a process that has just ended

@@ -29,8 +29,6 @@ from lookahead_ref.report.files import jsonable
 from lookahead_ref.stopping import StopRequest
 from own_code import OWN
 
-TESTS = Path(worker_tasks.__file__).parent
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
@@ -137,7 +135,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     # The output, which the workers inherit, ends when the last of them has ended.
     ended = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        env=os.environ | {"PYTHONPATH": str(Path(worker_tasks.__file__).parent)},
         capture_output=True,
         timeout=60,
         check=False,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from commands import alone, called, refused, results, succeeded
+from commands import called, refused, results, succeeded
 from lookahead_ref.cli.app import main
-from lookahead_ref.experiments import compare, optimizers, plugins, sweep, train, trials
+from lookahead_ref.experiments import compare, optimizers, plugins, train
 from lookahead_ref.experiments.options import command
-from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from own_code import OWN
 from support import assert_same_bits
 
@@ -197,26 +197,14 @@ SWEEP = (
 )
 
 
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def again(folder: Path) -> set[str]:
-    """The trials that are there when those of this sweep were asked for once more."""
-    settings = SweepSettings(
-        optimizer=("mine.py:Signed", "lookahead-mine.py:Signed", "sgd"),
-        learning_rate=(0.1,),
-        k=(2,),
-        hyperparameters=(("share", (0.5, 2)),),
-        base=TrainSettings(data="mine.py:halves", epochs=1, batch_size=20),
-    )
-    trials.run(sweep.plan(settings), folder, **alone())
-    return names(folder)
+def swept(folder: Path) -> set[str]:
+    """The trials that are there when the sweep has ended, once more."""
+    succeeded(SWEEP)
+    return {path.name for path in (folder / "swept" / "trials").iterdir()}
 
 
 def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path) -> None:
-    succeeded(SWEEP)
-    first = names(folder / "swept" / "trials")
+    first = swept(folder)
     assert sorted(arm["title"] for arm in results(folder / "swept")["arms"]) == [
         "lookahead-mine.py:Signed, learning rate 0.1, k 2, share 0.5",
         "lookahead-mine.py:Signed, learning rate 0.1, k 2, share 2",
@@ -228,10 +216,10 @@ def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path
     found = {(x["optimizer"], x["k"], x["share"]): x["validation_loss"] for x in lines}
     one, other = (found["mine.py:Signed", "", share] for share in ("0.5", "2"))
     assert len({one, other, found["sgd", "", ""]}) == 3
-    assert again(folder / "swept" / "trials") == first
+    assert swept(folder) == first
     (folder / "mine.py").write_text(OWN.replace("share * g", "share * share * g"))
     # The data are of the file too: all five are done again.
-    assert len(again(folder / "swept" / "trials") - first) == len(first) == 5
+    assert len(swept(folder) - first) == len(first) == 5
 
 
 def test_a_run_of_the_users_own_optimizer_model_and_data_continues(folder: Path) -> None:

@@ -134,11 +134,8 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
         (folder / "trials").mkdir()
     with continued_folder(folder, "sweep", "sweep") as again:
         assert again == folder
-    message = "which is of sweep"
-    with (
-        pytest.raises(OutputFolderError, match=message),
-        continued_folder(folder, "", "fig1"),
-    ):
+    other = continued_folder(folder, "", "fig1")
+    with pytest.raises(OutputFolderError, match="which is of sweep"), other:
         pass
 
 

@@ -16,15 +16,11 @@ from lookahead_ref.stopping import StopRequest
 
 
 def squares(
-    folder: Path,
-    seeds: list[int],
-    measure: Any = worker_tasks.record,
-    jobs: int = 1,
-    **shown: Any,
+    folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
 ) -> list[int]:
     arm = Arm("squares", TrainSettings(data=str(folder / "log")))
     plan = Plan((arm,), seeds, measure=measure)
-    (outcome,) = run(plan, folder / "trials", **(alone(jobs) | shown))
+    (outcome,) = run(plan, folder / "trials", **alone(jobs))
     return [each["square"] for each in outcome.runs]
 
 

@@ -240,11 +240,10 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_is_unchanged(
     call: int, stopped: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (stopped / LAST).read_bytes()
-    flush, left = os.fsync, [call]
+    flush, calls = os.fsync, itertools.count(1)
 
     def full(descriptor: int) -> None:
-        left[0] -= 1
-        if left[0] == 0:
+        if next(calls) == call:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         flush(descriptor)
 

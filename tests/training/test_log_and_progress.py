@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +139,9 @@ def test_runs_one_after_the_other_have_a_bar_each_and_give_standard_output_back(
         assert f"0/{total}" in stream.getvalue()
 
 
-def test_output_to_a_file_during_a_bar_goes_to_the_file(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_output_to_a_file_during_a_bar_goes_to_the_file() -> None:
     console, stream = terminal(True)
-    output = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", output)
-    with reporter(2, "runs", console):
+    with redirect_stdout(io.StringIO()) as output, reporter(2, "runs", console):
         sys.stdout.write("a result\n")
     assert output.getvalue() == "a result\n"
     assert "a result" not in stream.getvalue()

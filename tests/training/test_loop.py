@@ -1,6 +1,7 @@
 """The training loop: what it evaluates, carries and reports, where, and how it stops."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -213,12 +214,7 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
 
 def test_examples_taken_from_a_source_are_also_moved() -> None:
     elsewhere = Elsewhere()
-
-    class Source:
-        size = CLOUDS.train.size
-
-        def take(self, indices: Any) -> Examples:
-            return CLOUDS.train.take(indices)
+    source: Any = SimpleNamespace(size=CLOUDS.train.size, take=CLOUDS.train.take)
 
     class InBatches(MLP):
         def evaluate(self, params: Any, examples: Any) -> Any:
@@ -227,7 +223,7 @@ def test_examples_taken_from_a_source_are_also_moved() -> None:
             return super().evaluate(params, batch)
 
     sources, arrays = (
-        Dataset("clouds", each, each, classes=2) for each in (Source(), CLOUDS.train)
+        Dataset("clouds", each, each, classes=2) for each in (source, CLOUDS.train)
     )
     taken = trained(sources, InBatches((2, 4, 2)), la.SGD(0.1), backend=elsewhere)
     assert taken.history == trained(arrays, MLP((2, 4, 2)), la.SGD(0.1)).history

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -406,18 +407,16 @@ def test_a_budget_chooses_the_largest_setting_that_fits_and_measures_once(
         estimate, "measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
     )
     monkeypatch.setattr(plugins, "try_out", lambda *_: None)  # full models take seconds
-    text, read, load = "text:text", list[str](), plugins.load_data
+    text, load = "text:text", mock.Mock(wraps=plugins.load_data)
     Path("text").write_text("the cat sat on the mat\n" * 2857)
-    monkeypatch.setattr(
-        plugins, "load_data", lambda data: (read.append(data), load(data))[1]
-    )
+    monkeypatch.setattr(plugins, "load_data", load)
     asked = ReproduceSettings(budget=seconds, data=text, seeds=planned)
     job = prepare("table3", asked, 2, here)
     chosen = job.settings
     assert (chosen.size, chosen.epochs, chosen.seeds) == (size, epochs, seeds)
     said = f"--seeds {seeds} --epochs {epochs}; with {planned} seeds no epoch fits"
     assert (said in choice("table3", asked, chosen)) == (seeds < planned)
-    assert read == [text]
+    load.assert_called_once_with(text)
     with pytest.raises(ValueError, match=r"for an epoch with one seed, got 1\.0 s: look"):
         prepare("table3", replace(asked, budget=1.0), 2)
     # The same command continues a folder even if it measures another speed later.
