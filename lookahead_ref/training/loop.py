@@ -29,11 +29,10 @@ from lookahead_ref.training.feedback import Pace
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.protocols import Data, Measured, Model, evaluated
 from lookahead_ref.training.state import (
-    Evaluated,
+    InPieces,
     Placement,
     Snapshot,
     TrainingState,
-    evaluated_as_one,
     evaluator,
     gradients,
     joined,
@@ -501,27 +500,34 @@ class _Loop:
             train_accuracy=None if on_train is None else on_train.accuracy,
             validation_loss=on_validation.loss,
             validation_accuracy=on_validation.accuracy,
-            validation_top5_accuracy=on_validation.top5_accuracy,
+            validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
             skipped=self.state.skipped,
         )
 
-    def _evaluations(self, *sources: Any) -> list[Evaluated]:
-        """Evaluate examples piece by piece, but for what a checkpoint holds."""
-        done, evaluate = self.state.pieces, None
-        all_pieces = [(n, rows) for n, each in enumerate(sources) for rows in pieces(each)]
-        for number, rows in all_pieces[len(done) :]:
+    def _evaluations(self, *sources: Any) -> list[Any]:
+        """Evaluate sources, in pieces if the model allows it; not again what is kept."""
+        most, done = getattr(self.model, "evaluation_piece", None), self.state.pieces
+        if most is None:
+            with self.interruptible():
+                return [*map(self._evaluator(), sources)]
+        left = [
+            (n, piece) for n, each in enumerate(sources) for piece in pieces(each, most)
+        ]
+        for number, size, *_ in done:
+            if not left or (number, size) != (left[0][0], left.pop(0)[1].size):
+                raise ValueError("resume must be a state of this run: pieces are others")
+        evaluate = None
+        for number, piece in left:
             with self.interruptible():
                 evaluate = evaluate or self._evaluator()
-                some = sources[number] if rows is None else sources[number].take(rows)
-                found = evaluate(some)
-            top5 = getattr(found, "top5_accuracy", None)
-            size = 1 if rows is None else len(rows)
-            done.append((number, size, float(found.loss), float(found.accuracy), top5))
+                found: Any = evaluate(piece)
+            done.append((number, piece.size, *map(float, found)))
             self.pause_alone()
-        return [
-            evaluated_as_one([piece for of, *piece in done if of == number])
-            for number in range(len(sources))
-        ]
+        means = []
+        for number in range(len(sources)):
+            sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
+            means.append(InPieces(*np.average(columns, axis=1, weights=sizes).tolist()))
+        return means
 
     def _watch(self) -> None:
         """Report weights that have become worse than at the start."""

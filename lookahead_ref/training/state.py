@@ -122,7 +122,7 @@ class TrainingState:
     """Seconds until the last snapshot."""
     pieces: list[Any] = field(default_factory=list)
     """Each done piece of an evaluation in progress: the number of its source, its size, and
-    what is `Evaluated`."""
+    what it measured, as `InPieces`."""
     history: list[EpochRecord] = field(default_factory=list)
 
     @classmethod
@@ -331,32 +331,31 @@ def evaluator(
     return lambda source: plain.evaluate(params, place(source))
 
 
-class Evaluated(NamedTuple):
-    """What an evaluation measures of any model."""
+class InPieces(NamedTuple):
+    """The means of what an evaluation in pieces measures."""
 
     loss: float
     accuracy: float
-    top5_accuracy: float | None
+    top5_accuracy: float
 
 
-def evaluated_as_one(pieces: Sequence[Sequence[Any]]) -> Evaluated:
-    """Average over pieces of a size each."""
-    sizes, losses, accuracies, top5 = zip(*pieces, strict=True)
+@dataclass(frozen=True)
+class Piece:
+    """Some consecutive examples of a source."""
 
-    def mean(values: Sequence[float]) -> float:
-        return float(np.average(values, weights=sizes))
+    source: Any
+    start: int
+    size: int
 
-    return Evaluated(mean(losses), mean(accuracies), None if None in top5 else mean(top5))
+    def take(self, indices: Any) -> Any:
+        """Return examples by their places in the piece."""
+        return self.source.take(self.start + indices)
 
 
-def pieces(source: Any) -> list[Any]:
-    """Return the rows of each piece of at most 4,000 examples and 64 MiB; None: all."""
-    size = int(getattr(source, "size", 0))
-    if isinstance(source, np.ndarray) or not hasattr(source, "take") or not size:
-        return [None]  # a text is read from its start to its end
-    one = getattr(source.take(np.arange(1)), "inputs", None)
-    most = min(4000, max(1, 2**26 // getattr(one, "nbytes", 1)))
-    return [None] if size <= most else np.split(np.arange(size), range(most, size, most))
+def pieces(source: Any, most: int) -> list[Piece]:
+    """Split a source into pieces of at most so many examples."""
+    starts = range(0, source.size, most)
+    return [Piece(source, each, min(most, source.size - each)) for each in starts]
 
 
 _PLAIN = (
@@ -368,7 +367,7 @@ _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},
     "history": {"type": "array", "items": schema(EpochRecord)},
     "others": {"type": "array"},
-    "pieces": {"type": "array"},
+    "pieces": {"type": "array", "items": {"type": "array", "minItems": 5, "maxItems": 5}},
 }
 SCHEMA = schema(TrainingState, _PLAIN, **_PARTS)
 """The JSON schema of a snapshot's record."""

@@ -223,6 +223,11 @@ class ResNet:
         features, _ = self._features_of(params, inputs, statistics)
         return dense(features, **params["output"], kernels=find(self.backend))
 
+    @property
+    def evaluation_piece(self) -> int:
+        """Examples that are evaluated in some seconds."""
+        return self.evaluation_batch * max(1, 2**15 // math.prod(self.shape[1:]))
+
     def evaluator(self, params: Params, train_source: Any) -> Callable[[Any], Evaluation]:
         """Compute the statistics of these weights over training examples.
 

@@ -45,6 +45,8 @@ def test_an_evaluation_continues_after_the_pieces_that_a_checkpoint_holds() -> N
     seen: list[Any] = []
 
     class Watched(MLP):
+        evaluation_piece: int | None = 4_000
+
         def evaluate(self, params: Any, examples: Any) -> Any:
             seen.append(examples.size)
             return super().evaluate(params, examples)
@@ -70,6 +72,13 @@ def test_an_evaluation_continues_after_the_pieces_that_a_checkpoint_holds() -> N
         left.add(len(seen))
         assert run(2, resume=snapshot) == longer
     assert left == set(range(10))
+    Watched.evaluation_piece = 3_000
+    with pytest.raises(ValueError, match="must be a state of this run: pieces are others"):
+        run(1, resume=states.kept[1][1])
+    Watched.evaluation_piece = None  # as it is, unless a model says otherwise
+    seen.clear()
+    run(1)
+    assert seen == [9_001] * 3
 
 
 def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -> None:
