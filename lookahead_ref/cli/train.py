@@ -71,6 +71,7 @@ def train(
             from lookahead_ref.experiments.estimate import estimate, measured
             from lookahead_ref.experiments.resume import begin, continued, note, own_code
             from lookahead_ref.training import Event, RunStarted, TrainingProgress
+            from lookahead_ref.training.checkpoints import checkpoints_in
             from lookahead_ref.training.workers import check_stops, join, started
 
             folder, given = None, settings.workers
@@ -79,7 +80,8 @@ def train(
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
-                    going_on = continued(resume, note, own, **changed)
+                    dry: Any = {"dry_run": where.dry_run}
+                    going_on = continued(resume, note, own, **dry, **changed)
                     folder = stack.enter_context(going_on)
                     settings = folder.settings
             settings = team.broadcast(settings)
@@ -113,8 +115,8 @@ def train(
                     typer.echo(MEASURING, err=True)
                     processes = team.size // len(team.here)
                     found = estimate(prepared, measured(prepared), None, processes)
-                    done = 0 if event is None else event.batches_done
-                    found = replace(found, done=min(done, found.steps))
+                    kept = [0] if folder is None else dict(checkpoints_in(folder.path))
+                    found = replace(found, done=min(max(kept, default=0), found.steps))
                     if event is None and as_json:
                         print_json({"in_all": str(found)})
                     else:

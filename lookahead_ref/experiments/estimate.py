@@ -27,12 +27,13 @@ _TOKENS = 2_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """The steps and epochs of a run, and its seconds: once, and for each epoch."""
+    """The steps and epochs of a run, and the seconds of its parts."""
 
     steps: int
     epochs: int
-    once: float
+    start: float
     an_epoch: float
+    end: float
     done: int = 0
     """Steps that are done already."""
 
@@ -43,7 +44,7 @@ class Estimate:
     @property
     def seconds(self) -> float:
         epochs = self.epochs * self.left / self.steps
-        return self.once * (self.done == 0) + epochs * self.an_epoch
+        return self.start * (self.done == 0) + epochs * self.an_epoch + self.end
 
     def __str__(self) -> str:
         steps = f"{self.steps:,} steps in {several(self.epochs, 'epoch')}"
@@ -77,9 +78,9 @@ def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]
 
 def epochs_within(seconds: float, jobs: int, runs: Sequence[Estimate], seeds: int) -> int:
     """Return how many epochs of all runs, each with so many seeds, fit into a time."""
-    once, an_epoch = sum(run.once for run in runs), sum(run.an_epoch for run in runs)
-    alone = [(seconds - run.once) / run.an_epoch for run in runs]
-    return int(min((seconds * jobs / seeds - once) / an_epoch, *alone))
+    once, an_epoch = [run.start + run.end for run in runs], [run.an_epoch for run in runs]
+    alone = [(seconds - a) / b for a, b in zip(once, an_epoch, strict=True)]
+    return int(min((seconds * jobs / seeds - sum(once)) / sum(an_epoch), *alone))
 
 
 def estimate(
@@ -90,15 +91,15 @@ def estimate(
     settings, data = run.settings, run.data
     workers = cast("int", settings.workers) / processes
     an_epoch = run.steps / settings.epochs * workers * step
-    once = statistics + each * _size(data.validation)
-    if evaluations is not None:
-        once *= evaluations
+    start, end = statistics + each * _size(data.validation), 0.0
+    if evaluations is not None:  # after the training
+        start, end = 0.0, start * evaluations
     else:
-        once += each * _size(data.train) * bool(settings.evaluate_train)
-        an_epoch += once / settings.evaluate_every
-        test = getattr(data, "test", None)
-        once += statistics + each * (0 if test is None else _size(test))
-    return Estimate(run.steps, settings.epochs, once, an_epoch)
+        start += each * _size(data.train) * bool(settings.evaluate_train)
+        an_epoch += start / settings.evaluate_every
+        if (test := getattr(data, "test", None)) is not None:
+            end = statistics + each * _size(test)
+    return Estimate(run.steps, settings.epochs, start, an_epoch, end)
 
 
 def measured(run: Prepared) -> Speed:

@@ -88,6 +88,8 @@ def continued(
     note: Callable[[str], None],
     own: Mapping[str, str] = MappingProxyType({}),
     epochs: int | None = None,
+    *,
+    dry_run: bool = False,
     **options: Any,
 ) -> Iterator[RunFolder]:
     """Lock the folder of a run to continue; `own` names the user's code it may run."""
@@ -126,11 +128,10 @@ def continued(
     longer = settings if epochs is None else _longer(settings, epochs)
     with locked(path):
         remove_leftovers(path)
-        if longer != settings:
+        if longer != settings and not dry_run:
             record = {name: found[name] for name in _RECORD}
             write_sealed(path / _FILE, _FORMAT, record | {"settings": asdict(longer)})
-            settings = longer
-        folder = RunFolder(path, settings, before, found["started"], note)
+        folder = RunFolder(path, longer, before, found["started"], note)
         _note_changes(folder, found)
         yield replace(folder, options=replace(before, **options))
 
@@ -172,7 +173,8 @@ class Note:
         try:
             found = json.loads((folder / "now.json").read_text(encoding="utf-8"))
             recent = (folder / "now.json").stat().st_mtime >= since
-            return float(found["part"]), str(found["words"]) if recent else ""
+            words = str(found["words"]) if recent else ""
+            return min(max(0.0, float(found["part"])), 1.0), words
         except (OSError, ValueError, LookupError):
             return 0.0, ""
 

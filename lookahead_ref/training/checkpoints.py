@@ -194,7 +194,7 @@ class CheckpointFolder:
                 "state": snapshot.record,
             }
             write_atomically(path, encode(snapshot.arrays, record))
-            for _, old in self._all()[: -self._keep]:
+            for _, old in checkpoints_in(self._folder)[: -self._keep]:
                 old.unlink()
         except OSError as error:
             last = "there is none yet" if self.last is None else f"the last is {self.last}"
@@ -215,7 +215,7 @@ class CheckpointFolder:
         is neither read again nor overwritten. If there are checkpoints but none can be
         used, that is a `CheckpointError`.
         """
-        found = self._all()
+        found = checkpoints_in(self._folder)
         for batches, path in reversed(found):
             try:
                 arrays, record = decode(read_file(path, _MOST_BYTES))
@@ -241,12 +241,14 @@ class CheckpointFolder:
             raise CheckpointError(f"no checkpoint in {self._folder} can be used")
         return None
 
-    def _all(self) -> list[tuple[int, Path]]:
-        return sorted(
-            (int(match[1]), path)
-            for path in self._folder.iterdir()
-            if (match := _NAME.fullmatch(path.name))
-        )
+
+def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
+    """List the checkpoints in a folder, each after how many batches, the oldest first."""
+    return sorted(
+        (int(match[1]), path)
+        for path in folder.iterdir()
+        if (match := _NAME.fullmatch(path.name))
+    )
 
 
 def _aside(path: Path) -> Path:
