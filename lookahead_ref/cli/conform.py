@@ -280,6 +280,8 @@ def _begin(kind: str, output: Path | None) -> None:
 @contextmanager
 def _started() -> "Iterator[None]":
     """Exit with the right code if a program cannot be started, or not in time."""
+    from subprocess import TimeoutExpired
+
     from lookahead_ref.conformance.running import HungError, StartError
     from lookahead_ref.conformance.summary import ERROR, UNJUDGED
 
@@ -287,7 +289,7 @@ def _started() -> "Iterator[None]":
         yield
     except StartError as error:
         raise failed(error, ERROR) from error
-    except HungError as error:
+    except (HungError, TimeoutExpired) as error:
         raise failed(error, UNJUDGED) from error
 
 

@@ -45,6 +45,7 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
     about = described(one)
     interpreter = _interpreter(about, pythons)
     about["version"] = _version(about, interpreter)
+    use = used(one, about)  # before what takes longer
     target = None if "python" in about else one if one in PEERS else f"{one}:Adapter"
     command = shlex.join([interpreter, one]) if target is None else None
     with closing(open_target(target, command=command, limits=_LIMITS)) as opened:
@@ -61,7 +62,7 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
         "cases": len(cases()),
         "machine": f"{platform.system()} {platform.machine()}",
     }
-    return {**about, **now, **condensed(results, about.get("read", ()), used(one, about))}
+    return {**about, **now, **condensed(results, about.get("read", ()), use)}
 
 
 def entered(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +121,8 @@ def used(one: str, about: Mapping[str, Any]) -> list[dict[str, str]]:
     target = wrapper if ":" in wrapper else f"{one}:{wrapper}"
     command = [sys.executable, "-m", "lookahead_ref", "conform", target, "--json"]
     command += ["--profile", "pytorch"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    some: Any = {"capture_output": True, "text": True, "timeout": _LIMITS.run}
+    done = subprocess.run(command, check=False, **some)
     if not done.stdout:
         raise ModuleNotFoundError(f"{one}: no way of use ran: {done.stderr.strip()}")
     checks = json.loads(done.stdout)["checks"]
@@ -175,9 +177,10 @@ def verdict(found: Mapping[str, Any]) -> str:
     told = found["causes"][0] if found["causes"] else []
     causes = [each for each in told if each["name"] != SinglePrecision.name]
     passed = any(row["passed"] for row in found["profiles"])
-    fails = {each["name"] for each in found["use"]}
-    broken = "groups" in fails or any(each["clause"] in _PAPERS for each in causes)
-    if broken or not (passed and found["explained"]):
+    fails = {each["name"]: each["says"] for each in found["use"]}
+    ruins = "groups" in fails or "raises" not in fails.get("zero-grad", "raises")
+    papers = any(each["clause"] in _PAPERS for each in causes)
+    if ruins or papers or not (passed and found["explained"]):
         return "wrong"
     return "but" if causes or found["errors"] or "zero-grad" in fails else "right"
 

@@ -30,6 +30,7 @@ from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.protocols import Data, Measured, Model, evaluated
 from lookahead_ref.training.state import (
     InPieces,
+    Piece,
     Placement,
     Snapshot,
     TrainingState,
@@ -37,7 +38,6 @@ from lookahead_ref.training.state import (
     gradients,
     joined,
     parted,
-    pieces,
     seeds,
 )
 from lookahead_ref.training.steps import OnNonFinite, Steps
@@ -511,7 +511,9 @@ class _Loop:
             with self.interruptible():
                 return [*map(self._evaluator(), sources)]
         left = [
-            (n, piece) for n, each in enumerate(sources) for piece in pieces(each, most)
+            (number, Piece(source, start, min(most, source.size - start)))
+            for number, source in enumerate(sources)
+            for start in range(0, source.size, most)
         ]
         for number, size, *_ in done:
             if not left or (number, size) != (left[0][0], left.pop(0)[1].size):

@@ -352,12 +352,6 @@ class Piece:
         return self.source.take(self.start + indices)
 
 
-def pieces(source: Any, most: int) -> list[Piece]:
-    """Split a source into pieces of at most so many examples."""
-    starts = range(0, source.size, most)
-    return [Piece(source, each, min(most, source.size - each)) for each in starts]
-
-
 _PLAIN = (
     *("epoch", "batches", "step", "skipped"),
     *("epoch_updates", "loss_sum", "labels", "seconds"),

@@ -353,7 +353,7 @@ def resnet8(shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 
     Theirs have at least three (ResNet-20). For CIFAR-10 it has 75,290 parameters.
     """
-    # Its shortcuts have no parameters.
+    # As in all of these for CIFAR, shortcuts have no parameters.
     return ResNet(
         shape, classes, (1, 1, 1), (16, 32, 64), shortcut="identity", backend=backend
     )

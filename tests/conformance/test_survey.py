@@ -172,13 +172,16 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     assert re.search("no name; it is told below: .*nesting-4-2", told)
 
 
-def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict[str, Any]:
+def found_with(
+    *clauses: str, explained: bool = True, failures: int = 0, used: str = ""
+) -> dict[str, Any]:
+    name, says = (*used.split(" "), "")[:2]
     return {
         "causes": [[{"clause": each, "name": each} for each in clauses]] if clauses else [],
         "explained": explained,
         "errors": [{}] * failures,
         "profiles": [{"passed": 1}],
-        "use": [],
+        "use": [{"name": name, "says": says}] if used else [],
     }
 
 
@@ -191,9 +194,10 @@ def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict
         (found_with(failures=1), "but"),
         (found_with("LA-22", "LA-1"), "wrong"),  # where phi starts is the paper's
         (found_with(explained=False), "wrong"),
-        (found_with() | {"use": [{"name": "groups"}]}, "wrong"),  # not all parameters
-        (found_with() | {"use": [{"name": "zero-grad"}]}, "but"),
-        (found_with() | {"use": [{"name": "set-to-none"}]}, "right"),
+        (found_with(used="groups"), "wrong"),  # not all parameters
+        (found_with(used="zero-grad"), "wrong"),  # and nobody is told
+        (found_with(used="zero-grad raises"), "but"),
+        (found_with(used="set-to-none"), "right"),
         (found_with(failures=1) | {"profiles": [{"passed": 0}]}, "wrong"),
     ],
 )

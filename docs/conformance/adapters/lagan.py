@@ -33,7 +33,7 @@ def as_trained():
             return loss
 
     globals()["AsTrained"] = AsTrained  # a class is pickled by its name
-    AsTrained.__qualname__ = "AsTrained"
+    AsTrained.__name__, AsTrained.__qualname__ = "Lookahead", "AsTrained"
     return AsTrained
 
 

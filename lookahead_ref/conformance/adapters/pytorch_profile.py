@@ -257,7 +257,7 @@ COPIES = {"pickled": lambda it: pickle.loads(pickle.dumps(it)), "deepcopied": co
 for _name, _clone in COPIES.items():
     CHECKS.by_name[_name] = Check(
         partial(copied, clone=_clone),
-        "define __getstate__: torch.optim.Optimizer's omits your own attributes",
+        "let __getstate__ and __setstate__ keep what is yours and torch.optim.Optimizer's",
     )
 
 
@@ -283,7 +283,7 @@ def add_param_group(make: Make) -> None:
 
 
 @CHECKS.enter(
-    "call torch.optim.Optimizer.__setstate__, which makes the hooks and no groups"
+    "call torch.optim.Optimizer.__setstate__, which makes the hooks, and call each once"
 )
 def hooks(make: Make) -> None:
     run = begun(make)
@@ -295,7 +295,7 @@ def hooks(make: Make) -> None:
     true(seen == expected, "the wrapper does not call each hook of a step exactly once")
 
 
-@CHECKS.enter("count only in step, which the scaler does not call when it skips")
+@CHECKS.enter("have the inner param_groups, and count only in step, which the scaler calls")
 def grad_scaler(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1000)

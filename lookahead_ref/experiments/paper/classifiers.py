@@ -99,6 +99,7 @@ _WORDED = (
     *("model", "data", "validation", "epochs", "batch_size", "schedule", "patience"),
     *("learning_rate", "k", "alpha", "backend"),
 )
+_OF_MODEL = ("Hidden", "Layers", "Embedding", "Backend")
 EXEMPT = ("seed", "reduction")
 """Settings that a report does not show: arms have all seeds, and sums the same terms."""
 
@@ -174,22 +175,16 @@ def shown(arms: Sequence[Arm], seeds: int, found: str, **more: str) -> dict[str,
 
 
 def differing(
-    here: Mapping[str, str], paper: Mapping[str, str], authors: Mapping[str, str] = {}
+    here: Mapping[str, str], paper: Mapping[str, str], authors: Mapping[str, str]
 ) -> list[str]:
     """List how a setting differs from the paper's, or from that of a model's authors."""
-    sources = {"in the paper": paper, "in the program of the model's authors": authors}
     told, left = list[str](), []
     for name, value in here.items():
-        stated = {where: of[name] for where, of in sources.items() if of.get(name)}
-        told += [
-            f"{name}: here {value}; {where} {other}."
-            for where, other in stated.items()
-            if value != other
-        ]
-        if not stated and name != "Backend":
-            left.append(name)
-    names = ", ".join(left)
-    return [*told, f"The paper's slides do not state these parts of the setting: {names}."]
+        of = {"paper": paper.get(name), "program of the model's authors": authors.get(name)}
+        stated = [(where, other) for where, other in of.items() if other]
+        told += [f"{name}: here {value}; in the {w} {x}." for w, x in stated if x != value]
+        left += [] if stated or name in _OF_MODEL else [name]
+    return [*told, f"The paper's slides do not state the setting's {', '.join(left)}."]
 
 
 def plan(
@@ -209,7 +204,7 @@ def plan(
         found = "SGD's given on the command line" + f", Adam's {found}" * adam
     setting = shown(arms, count, found)
     stated = WORDS["paper"]["usual"] | WORDS["paper"][name]
-    notes = {DIFFERS: (*differing(setting, stated), *differs)}
+    notes = {DIFFERS: (*differing(setting, stated, {}), *differs)}
     return Plan(tuple(arms), range(count), setting, notes, **options)
 
 

@@ -89,8 +89,9 @@ def plan(request: ReproduceSettings) -> Plan:
     searched = "; ".join(f"for {family}, {text}" for family, text in sources.items())
     setting = shown(arms, count, searched, Averaging=averaging)
     small_model = f"LSTM, {several(base.layers or 1, 'layer')} of {base.hidden}"
+    authors = WORDS["authors"] if request.full else {}
     setting["Model"] = WORDS["paper"]["table3"]["Model"] if request.full else small_model
-    notes = {DIFFERS: differing(setting, WORDS["paper"]["table3"], WORDS["authors"])}
+    notes = {DIFFERS: differing(setting, WORDS["paper"]["table3"], authors)}
     return Plan(tuple(arms), range(count), setting, notes)
 
 
