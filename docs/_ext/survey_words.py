@@ -20,6 +20,7 @@ PLAIN = {
     "checkpoint-of-parameters-alone": "loses all of its state in a checkpoint",
     "checkpoint-without-phi": "loses the slow weights in a checkpoint",
     "checkpoint-without-step-counter": "loses the step counter in a checkpoint",
+    "evaluates-fast-weights": "evaluates the fast weights",
     "evaluation-synchronizes": "an evaluation moves the weights that training goes on with",
     "first-sync-at-step-1": "synchronizes at step 1, and k steps later each time",
     "interpolated-slots-aliased": "its pullback does nothing",
@@ -83,8 +84,10 @@ def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [text for text, _ in findings(one)]
     shown, more = told[:1], told[1:]
-    if "when" in one and shown:
-        shown[0] = f"{one['when']} it {shown[0]}"
+    if "when" in one:
+        shown = [
+            f"{one['when']} it {shown[0]}" if shown else f"{one['when']} nothing fails"
+        ]
     if STOPS in more:
         more.remove(STOPS)
         shown.append(STOPS)

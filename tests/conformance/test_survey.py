@@ -102,7 +102,7 @@ READ: dict[str, tuple[str, set[str]]] = {
     "snoo": ("right", NOTHING),
     "tensorflow_addons": ("right", SINGLE),
     "tensormonk": ("wrong", {"checkpoint-of-parameters-alone"}),
-    "timm": ("wrong", {"phi-at-first-sync", "evaluation-synchronizes"}),
+    "timm": ("wrong", {"phi-at-first-sync", "evaluates-fast-weights"}),
     "torch2-look-ahead": ("but", BY_NAME),
     "torch_optimizer": ("wrong", AT_STEP_1),
     "torchft": ("but", {"checkpoint-without-step-counter"}),
@@ -154,7 +154,8 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
         "snoo": "nothing fails",
         "tensormonk": r"zero_grad\(\) clears no gradient; and \d+ more",
         "alphadl": r"synchronizes .*; stops at zero_grad\(\) in PyTorch 2; and \d+ more",
-        "mxnet": "in MXNet 1 it works around SGD alone; else it stops .*",
+        "mxnet": "in MXNet 1 it works around SGD, LARS and LAMB; else it stops .*",
+        "keras-lookahead": "with Keras 2.3.1 .* a step early; with 2.2.5 nothing fails",
     }.items():
         assert re.fullmatch(says, words["sentence"](those[name]))
     (stops,) = those["mxnet"]["errors"]  # without a message

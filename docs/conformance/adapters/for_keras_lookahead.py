@@ -10,7 +10,7 @@ ABOUT = {
     "home": "https://github.com/CyberZHG/keras-lookahead",
     "package": "keras-lookahead",
     "python": "3.7, with keras==2.2.5 tensorflow==1.15.5",
-    "says": "its count is read in no fixed order",
+    "when": "with Keras 2.3.1 each synchronization came a step early; with 2.2.5",
 }
 
 

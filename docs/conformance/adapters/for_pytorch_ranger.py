@@ -4,9 +4,10 @@ from shared.rangers import radam
 
 ABOUT = {
     "name": "pytorch_ranger",
-    "title": "pytorch_ranger",
+    "title": "Ranger of pytorch_ranger",
     "home": "https://github.com/mpariente/Ranger-Deep-Learning-Optimizer",
     "package": "pytorch-ranger",
+    "says": "step(closure) never calls the closure",
 }
 
 

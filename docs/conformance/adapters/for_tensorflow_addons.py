@@ -10,7 +10,7 @@ ABOUT = {
     "home": "https://github.com/tensorflow/addons",
     "package": "tensorflow-addons",
     "python": "3.11, with tensorflow-cpu==2.15.1",
-    "says": "around AdamW it ignores exclude_from_weight_decay",
+    "says": "it ignores the inner clipnorm and exclude_from_weight_decay",
 }
 
 

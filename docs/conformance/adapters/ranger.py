@@ -12,6 +12,7 @@ ABOUT = {
     "home": "https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer",
     "revision": "c82a30460684",
     "file": "ranger/ranger.py",
+    "says": "step(closure) never calls the closure",
 }
 
 

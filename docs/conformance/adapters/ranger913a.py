@@ -9,7 +9,7 @@ ABOUT = {
     "home": "https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer",
     "revision": "c82a30460684",
     "file": "ranger/ranger913A.py",
-    "says": "in float64 it rounds to float32 on the way",
+    "says": "in float64 it rounds to float32, and step(closure) calls no closure",
 }
 
 

@@ -185,7 +185,8 @@ def timm() -> PyTorch:
 
     @contextmanager
     def evaluated(wrapper: Any) -> Iterator[None]:
-        # As timm's training script does at the end of each epoch.
+        # As timm's training script does at the end of each epoch, after its last update.
+        wrapper.zero_grad()
         wrapper.sync_lookahead()
         yield
 
