@@ -15,11 +15,13 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
     with reported():
         from lookahead_ref.extras import require
 
-        require(PROFILES[profile], "peers", purpose=f"take the profile {profile}")
-        from rich.text import Text
-
         if target is None:
             raise ValueError(f"--profile {profile} needs TARGET: my_file.py:Lookahead")
+        require(PROFILES[profile], "ports", purpose=f"take the profile {profile}")
+        from rich.text import Text
+
+        from lookahead_ref.conformance.summary import UNJUDGED
+
         module = f"lookahead_ref.conformance.adapters.{profile}_profile"
         found = import_module(module).checked(target)
     fails = [each for each in found if each.verdict == "fails"]
@@ -37,5 +39,5 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
             names = ", ".join(each.name for each in fails if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
         console().print(f"{target}: {passes} of {offered} ways of use work")
-    if fails:
-        raise typer.Exit(1)
+    if fails or any(each.verdict == "not judged" for each in found):
+        raise typer.Exit(1 if fails else UNJUDGED)

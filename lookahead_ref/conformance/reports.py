@@ -197,7 +197,7 @@ def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]
 def _cause(summary: RunSummary, failure: Mapping[str, Any]) -> str:
     """Name the cause of a failure or, if no bug explains it, where it appears."""
     for each in summary["diagnosis"]:
-        if each["explanations"]:
+        if each["explanations"] and failure["case"] not in each["exceptions"]:
             names = [cause["name"] for cause in each["explanations"][0]]
             # Not every bug has a flag.
             shown = [name for name in names if name in failure["flags"]]

@@ -126,6 +126,8 @@ def used(one: str, about: Mapping[str, Any]) -> list[dict[str, str]]:
     if not done.stdout:
         raise ModuleNotFoundError(f"{one}: no way of use ran: {done.stderr.strip()}")
     checks = json.loads(done.stdout)["checks"]
+    if late := [each["name"] for each in checks if each["verdict"] == "not judged"]:
+        raise HungError(f"{one}: not judged: {', '.join(late)}")
     told = ("name", "says", "fix")
     return [{n: each[n] for n in told} for each in checks if each["verdict"] == "fails"]
 

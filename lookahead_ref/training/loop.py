@@ -29,7 +29,6 @@ from lookahead_ref.training.feedback import Pace
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.protocols import Data, Measured, Model, evaluated
 from lookahead_ref.training.state import (
-    InPieces,
     Piece,
     Placement,
     Snapshot,
@@ -43,6 +42,7 @@ from lookahead_ref.training.state import (
 from lookahead_ref.training.steps import OnNonFinite, Steps
 from lookahead_ref.training.workers import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
+from lookahead_ref.zoo.losses import Evaluation
 
 # On a device, reading a number waits for all earlier work.
 _DEVICE_CHECK_EVERY = 50
@@ -528,7 +528,7 @@ class _Loop:
         means = []
         for number in range(len(sources)):
             sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
-            means.append(InPieces(*np.average(columns, axis=1, weights=sizes).tolist()))
+            means.append(Evaluation(*np.average(columns, axis=1, weights=sizes).tolist()))
         return means
 
     def _watch(self) -> None:

@@ -122,7 +122,7 @@ class TrainingState:
     """Seconds until the last snapshot."""
     pieces: list[Any] = field(default_factory=list)
     """Each done piece of an evaluation in progress: the number of its source, its size, and
-    what it measured, as `InPieces`."""
+    what it measured."""
     history: list[EpochRecord] = field(default_factory=list)
 
     @classmethod
@@ -329,14 +329,6 @@ def evaluator(
         return lambda source: evaluate(place(source))
     plain = cast("PlainModel", model)
     return lambda source: plain.evaluate(params, place(source))
-
-
-class InPieces(NamedTuple):
-    """The means of what an evaluation in pieces measures."""
-
-    loss: float
-    accuracy: float
-    top5_accuracy: float
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,22 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from conformance.running import conform
+from conformance.running import chosen, conform, results
+from conformance.wrong import program
 
 from commands import Done, refused
 from lookahead_ref.cli.conform import _profiles
+from lookahead_ref.conformance.adapters.profiles import Checks
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.reports import lists
+from lookahead_ref.conformance.summary import summarize
 
 SWAPPED = """
 import queue
@@ -132,6 +139,25 @@ NARROW = ("pure", "--case", "own-inner-k1-alpha0.5-float32")
 def swapped() -> Done:
     files = ("--html", "a.html", "--junit", "a.xml", "--markdown", "a.md")
     return conform("mine.py:Swapped", *SOME, *files, "--write-expect", "first.json")
+
+
+def test_what_no_cause_explains_is_listed_apart() -> None:
+    found = results(program("alpha-swapped"), chosen("wrapper", every=5), "float64")
+    summary = summarize("", found, diagnose(found))
+    summary["diagnosis"][0]["exceptions"] = [summary["failures"][-1]["case"]]
+    groups = [line.partition(":")[0] for line in dict(lists(summary))["Failures"]]
+    assert groups == ["alpha-swapped", "wrapper, fast weights"]
+
+
+def test_a_way_of_use_that_takes_too_long_is_not_judged() -> None:
+    checks = Checks()
+
+    @checks.enter("wait")
+    def slow(_: Any) -> None:
+        raise subprocess.TimeoutExpired("two ranks", 600)
+
+    (found,) = checks.taken(None)
+    assert found[:3] == ("slow", "not judged", "takes longer than 600 s on this machine")
 
 
 def test_failures_are_reported_with_their_cause(swapped: Done) -> None:

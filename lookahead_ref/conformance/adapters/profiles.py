@@ -5,9 +5,10 @@ A check is a function of `Make`; it raises `Wrong`, or anything, if it fails.
 
 import inspect
 from collections.abc import Callable, Container
+from subprocess import TimeoutExpired
 from typing import Any, NamedTuple
 
-from lookahead_ref.conformance.adapters import adapter, package
+from lookahead_ref.conformance.adapters import PEERS, adapter, package
 from lookahead_ref.conformance.protocol import UnsupportedError
 from lookahead_ref.conformance.wire import own_frame, placed
 
@@ -64,6 +65,9 @@ class Checks:
                 each.run(make)
             except UnsupportedError as error:
                 found = Found(name, "not offered", str(error))
+            except TimeoutExpired as error:
+                says = f"takes longer than {error.timeout:g} s on this machine"
+                found = Found(name, "not judged", says)
             except Wrong as error:
                 found = Found(name, "fails", str(error), each.fix)
             # Anything that the target raises is a finding.
@@ -88,6 +92,8 @@ def names_of(known: Container[str]) -> list[str]:
 
 def lookahead_of(target: str) -> Make:
     """Return a function that wraps an inner optimizer in a target."""
+    if target in PEERS:
+        target = PEERS[target].about.get("wrapper", target)
     found: Any = adapter(target)
     known = inspect.signature(found).parameters
     names = names_of(known)

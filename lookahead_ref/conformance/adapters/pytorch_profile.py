@@ -344,16 +344,14 @@ def distributed(make: Make) -> None:
             subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True)
             for rank in range(2)
         ]
-        for rank in ranks:
-            try:
+        try:
+            for rank in ranks:
                 _, said = rank.communicate(timeout=600)
-            except subprocess.TimeoutExpired as error:
-                for each in ranks:
-                    each.kill()
-                raise UnsupportedError(
-                    "two processes did not end within 600 s: no verdict"
-                ) from error
-            true(rank.returncode == 0, f"a rank fails: {said.strip().splitlines()[-1:]}")
+                last = "".join(said.strip().splitlines()[-1:])
+                true(rank.returncode == 0, f"a rank fails: {last}")
+        finally:
+            for each in ranks:
+                each.kill()
         first, second, alone = torch.load(Path(folder, "seen"))
     same(first, second, "the two processes have different weights")
     same(first, alone, "two processes give other weights than one with all the data", 1e-6)
