@@ -34,10 +34,7 @@ UNTELLING = {"overflow", "subnormal"}
 @uncollected()
 @np.errstate(all="ignore")
 def diagnose(results: Sequence[Result], read: Sequence[type[Bug]] = ()) -> list[Diagnosis]:
-    """Explain the checks that failed, apart from numbers that float32 cannot represent.
-
-    What a reader of the code found is tried first.
-    """
+    """Explain failed checks, trying first what was `read`; apart from wide numbers."""
     near = [_rounded(each) for each in results]
     found = _in_precisions(near, read)
     passes = any(a.status != b.status for a, b in zip(results, near, strict=True))
