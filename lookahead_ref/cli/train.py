@@ -80,8 +80,7 @@ def train(
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
-                    dry: Any = {"dry_run": where.dry_run}
-                    going_on = continued(resume, note, own, **dry, **changed)
+                    going_on = continued(resume, note, own, **changed)
                     folder = stack.enter_context(going_on)
                     settings = folder.settings
             settings = team.broadcast(settings)
@@ -115,8 +114,9 @@ def train(
                     typer.echo(MEASURING, err=True)
                     processes = team.size // len(team.here)
                     found = estimate(prepared, measured(prepared), None, processes)
-                    kept = [0] if folder is None else dict(checkpoints_in(folder.path))
-                    found = replace(found, done=min(max(kept, default=0), found.steps))
+                    kept = [] if folder is None else checkpoints_in(folder.path)
+                    done = max(dict(kept), default=0)
+                    found = replace(found, done=min(done, found.steps))
                     if event is None and as_json:
                         print_json({"in_all": str(found)})
                     else:
@@ -157,7 +157,7 @@ def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[st
             raise ValueError(
                 f"resume cannot be given with --{option}: a run continues as it began"
             )
-    options = {**options, "epochs": context.params["epochs"]}
+    options = options | {name: context.params[name] for name in ("epochs", "dry_run")}
     return {name: value for name, value in options.items() if name in given}
 
 

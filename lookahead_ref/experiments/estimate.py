@@ -59,8 +59,8 @@ def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]
     each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
     found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
     left, runs = list[str](), []
+    trials = None if folder is None else folder / "trials"
     for arm, trial in plan.trials():
-        trials = None if folder is None else folder / "trials"
         if trials is None or not trial.file(trials).exists():
             part = 0.0 if trials is None else Note.read(trials / trial.name, 0.0)[0]
             run = found[arm.title]

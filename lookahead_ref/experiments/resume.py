@@ -88,7 +88,6 @@ def continued(
     note: Callable[[str], None],
     own: Mapping[str, str] = MappingProxyType({}),
     epochs: int | None = None,
-    *,
     dry_run: bool = False,
     **options: Any,
 ) -> Iterator[RunFolder]:

@@ -513,7 +513,7 @@ class _Loop:
         left = [
             (number, Piece(source, start, min(most, source.size - start)))
             for number, source in enumerate(sources)
-            for start in range(0, source.size, most)
+            for start in range(0, max(1, source.size), most)
         ]
         for number, size, *_ in done:
             if not left or (number, size) != (left[0][0], left.pop(0)[1].size):

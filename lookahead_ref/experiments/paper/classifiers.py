@@ -99,7 +99,7 @@ _WORDED = (
     *("model", "data", "validation", "epochs", "batch_size", "schedule", "patience"),
     *("learning_rate", "k", "alpha", "backend"),
 )
-_OF_MODEL = ("Hidden", "Layers", "Embedding", "Backend")
+_TOLD_BY_MODEL = ("Hidden", "Layers", "Embedding")
 EXEMPT = ("seed", "reduction")
 """Settings that a report does not show: arms have all seeds, and sums the same terms."""
 
@@ -183,7 +183,7 @@ def differing(
         of = {"paper": paper.get(name), "program of the model's authors": authors.get(name)}
         stated = [(where, other) for where, other in of.items() if other]
         told += [f"{name}: here {value}; in the {w} {x}." for w, x in stated if x != value]
-        left += [] if stated or name in _OF_MODEL else [name]
+        left += [] if stated or name in ("Backend", *_TOLD_BY_MODEL) else [name]
     return [*told, f"The paper's slides do not state the setting's {', '.join(left)}."]
 
 
