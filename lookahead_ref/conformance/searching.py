@@ -317,10 +317,12 @@ class Search:
             yield bugs
         elif more:
             # One of those that are to come must show where these do not explain it.
-            taken = {each.place for each in bugs}
+            taken = {each.place: each for each in bugs}
             for bug in self._runs.showing(missed.case):
-                before, new = self._runs.all_steps, bugs | {bug}
-                if bug.place in taken or (more > 1 and self._for_pairs < 0):
+                other = taken.get(bug.place)  # a convention, if only in part, may go
+                before, new = self._runs.all_steps, bugs - {other} | {bug}
+                kept = other is not None and (other.kind == "bug" or bug.kind == "variant")
+                if kept or (more > 1 and self._for_pairs < 0):
                     continue
                 shows = self.same if more == 1 else partial(self._matters, bugs)
                 if shows(new, missed, single):

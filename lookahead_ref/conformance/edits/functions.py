@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Collection
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from lookahead_ref.conformance import oracle
@@ -43,7 +43,8 @@ def edits_of(place: Place) -> tuple[type[Edit], ...]:
             continue
         seen.add(key)
         made = _Made(place, number, said, code, names)
-        found += [_edit(made, onto) for onto in _targets(place)]
+        parts = made.parts(None)
+        found += [_edit(made, onto, parts) for onto in _targets(place)]
     return tuple(sorted(found, key=lambda e: (e.rank, not e.says.startswith("does not"))))
 
 
@@ -56,13 +57,16 @@ class _Made(NamedTuple):
     code: Any
     names: frozenset[str]
 
-    def function(self, constant: float | None) -> Any:
+    def parts(self, constant: float | None) -> dict[Any, type[Any]]:
+        """Return the class that goes beneath each simulated one."""
         within = _within(self.place.function.__module__)
         if "C" in self.names:
             within = within | {"C": 1.0 if constant is None else constant}
         found: dict[str, Any] = {}
         exec(self.code, within, found)
-        return found[self.place.function.__name__]
+        function, place = found[self.place.function.__name__], self.place
+        bases = place.beneath or [user for user, _ in place.uses]
+        return {base: _part(place, base, function) for base in bases}
 
 
 @cache
@@ -109,10 +113,12 @@ def _tree(place: Place) -> ast.FunctionDef:
 
 
 def _edit(
-    made: _Made, onto: tuple[type[Any], ...], constant: float | None = None
+    made: _Made,
+    onto: tuple[type[Any], ...],
+    parts: dict[Any, type[Any]],
+    constant: float | None = None,
 ) -> type[Edit]:
     place, (rank, words) = made.place, made.said
-    function = made.function(constant)
     where = place.words
     if onto in (OF_RULES[:1], OF_RULES[1:]):
         of, others = ("inner", "outer") if onto == OF_RULES[:1] else ("outer", "inner")
@@ -129,10 +135,7 @@ def _edit(
         "place": place.convention or f"edit of {place.title}",
         "says": _filled(f"{words}, in {where}", constant),
         **_needs(place, onto, made.names),
-        "parts": {
-            base: _part(place, base, function)
-            for base in onto or [user for user, _ in place.uses]
-        },
+        "parts": {base: parts[base] for base in onto or parts},
         "rank": rank + 3 * unsaid + bool(place.first),
         "causes": 1 + bool(place.first),
         "title": place.title,
@@ -142,7 +145,7 @@ def _edit(
         "narrow": "single" in made.names,
     }
     if constant is None and "C" in made.names:
-        attributes["fitted"] = staticmethod(partial(_edit, made, onto))
+        attributes["fitted"] = staticmethod(lambda c: _edit(made, onto, made.parts(c), c))
     elif place.first is None and not unsaid and constant is None:
         attributes["again"] = staticmethod(lambda: _again(place, made.number, words))
     return type("Edit", (Edit,), attributes)

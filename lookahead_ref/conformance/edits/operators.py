@@ -74,19 +74,19 @@ def _put(parent: Any, field: str, index: int | None, node: Any) -> None:
 
 
 def _others(node: ast.expr, numbers: Sequence[str]) -> _Other:
-    yield from _of_its_kind(node)
+    text = ast.unparse(node)
+    yield from _of_its_kind(text)
     if isinstance(node, ast.BinOp):
         yield from _of_operands(node)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         yield from _of_arguments(node, node.func.id)
     if isinstance(node, ast.Compare):
         yield from _of_a_comparison(node)
-    yield from _of_a_count(node)
-    yield from _of_another_size(node, numbers)
+    yield from _of_a_count(node, text)
+    yield from _of_another_size(node, text, numbers)
 
 
-def _of_its_kind(node: ast.expr) -> _Other:
-    text = ast.unparse(node)
+def _of_its_kind(text: str) -> _Other:
     general = text.replace("outermost.", "self.")
     for kind in KINDS:
         for other in kind if general in kind else ():
@@ -160,8 +160,7 @@ def _of_a_comparison(node: ast.Compare) -> _Other:
         yield new, (1, f"asks whether {told(new)}")
 
 
-def _of_a_count(node: ast.expr) -> _Other:
-    text = ast.unparse(node)
+def _of_a_count(node: ast.expr, text: str) -> _Other:
     is_number = isinstance(node, ast.Constant) and type(node.value) is int
     if is_number or text in COUNTS:
         for by, word in ((1, "one more than"), (-1, "one less than")):
@@ -173,14 +172,13 @@ def _of_a_count(node: ast.expr) -> _Other:
         yield "-(-self.k // len(self.phi))", (1, per_parameter)
 
 
-def _of_another_size(node: ast.expr, numbers: Sequence[str]) -> _Other:
-    text = ast.unparse(node)
+def _of_another_size(node: ast.expr, text: str, numbers: Sequence[str]) -> _Other:
     if text in LATE:
         yield f"late(self, {text!r}, {text})", (2, f"uses {told(text)} of the time before")
     if text in TOWARDS:
         by_alpha = f"interpolate(self.phi, {text}, at(self.alpha, self.syncs))"
         yield by_alpha, (1, f"moves phi by alpha towards {told(text)}")
-    if not _scales(node):
+    if not _scales(node, text):
         return
     yield f"single({text})", (1, f"rounds {told(node)} to float32")
     plain = text in SCALED or isinstance(node, ast.Call)
@@ -191,13 +189,13 @@ def _of_another_size(node: ast.expr, numbers: Sequence[str]) -> _Other:
             yield f"scaled({text}, 1 / ({number}))", (2, f"divides {by}")
 
 
-def _scales(node: ast.expr) -> bool:
+def _scales(node: ast.expr, text: str) -> bool:
     """Return whether it is a number, or tensors, that can be of another size."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return node.func.id in RETURN_NUMBERS
     if isinstance(node, (ast.BinOp, ast.Call, ast.Subscript)):
         return UNSAID not in told(node)
-    return ast.unparse(node) in SCALED
+    return text in SCALED
 
 
 def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator[Said]:
