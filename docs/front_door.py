@@ -88,7 +88,8 @@ def report() -> str:
         "| --- " * 4 + "|",
     ]
     for one in sorted(those, key=_order):
-        _, clause = next(iter(WORDS["findings"](one)), ("", ""))
+        _, first = next(iter(WORDS["findings"](one)), ("", ""))
+        clause = one.get("clause", first)
         shown = f"[{clause}](../spec.md#{clause.lower()})" if clause else ""
         lines.append(f"| {' | '.join(_cells(one))} | {shown} |")
     return "\n".join(lines)

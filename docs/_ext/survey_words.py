@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance.bugs import CLAUSES
-from lookahead_ref.report.words import several
 
 VERDICTS = {  # sign, in the table, in the badge, its colour, shields.io's name of it
     "right": ("\N{CHECK MARK}", "right", "right", "#1a7f37", "success"),
@@ -22,13 +21,14 @@ PLAIN = {
     "checkpoint-without-step-counter": "loses the step counter in a checkpoint",
     "evaluates-fast-weights": "evaluates the fast weights",
     "evaluation-synchronizes": "an evaluation moves the weights that training goes on with",
-    "first-sync-at-step-1": "synchronizes at step 1, and k steps later each time",
+    "first-sync-at-step-1": "synchronizes after steps 1, k + 1 and 2k + 1",
+    "hyperparameters-in-float32": "in float64 it rounds hyperparameters to float32",
     "interpolated-slots-aliased": "its pullback does nothing",
     "interpolated-slots-aliased-in-place": "its pullback shrinks the momentum",
     "only-momentum-interpolated": "its pullback does nothing around Adam",
     "only-momentum-reset": "its reset does nothing around Adam",
     "period-plus-one": "synchronizes every k + 1 steps",
-    "phi-after-decay": "starts the slow weights one weight decay late",
+    "phi-after-decay": "copies the slow weights after the first weight decay",
     "phi-after-first-step": "starts the slow weights one step late",
     "phi-at-first-sync": "starts the slow weights k steps late",
     "phi-starts-at-zero": "starts the slow weights at zero",
@@ -43,6 +43,7 @@ PLAIN = {
 
 GROUPS = "goes wrong with several parameter groups"
 STOPS = "stops at zero_grad() in PyTorch 2"
+LATE = "stops at the step after zero_grad() in PyTorch 2"
 
 PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
 
@@ -75,7 +76,8 @@ def findings(one: Mapping[str, Any]) -> list[tuple[str, str]]:
         found = [(GROUPS, "LA-30"), *found]
     if says := fails.get("zero-grad"):
         # What stops is noticed, what goes on is not.
-        found = [*found, (STOPS, "")] if "raises" in says else [(says, ""), *found]
+        stops = (LATE if "_hooks" in says else STOPS, "")
+        found = [*found, stops] if "raises" in says else [(says, ""), *found]
     unknown = ("fails, and no named cause explains all of it", "")
     return found if one["explained"] else [unknown, *found]
 
@@ -88,19 +90,18 @@ def sentence(one: Mapping[str, Any]) -> str:
         shown = [
             f"{one['when']} it {shown[0]}" if shown else f"{one['when']} nothing fails"
         ]
-    if STOPS in more:
-        more.remove(STOPS)
-        shown.append(STOPS)
-    if "says" in one:
-        shown.append(f"by reading: {one['says']}")
+    stops = [each for each in more if each in (STOPS, LATE)]
+    more = [each for each in more if each not in stops]
+    says = [f"by hand: {one['says']}"] if "says" in one else []
+    serious = one.get("at_best") == one["verdict"]
+    shown = [*says, *shown, *stops] if serious else [*shown, *stops, *says]
     shown += [f"and {len(more)} more"] if more else []
     return "; ".join(shown) or "nothing fails"
 
 
 def _stop(failure: Mapping[str, Any]) -> str:
     what = "its checkpoint stops" if "resume" in failure["case"] else "stops"
-    where = several(failure["count"], "check")
-    return f"{what} at {where} with {error(failure['shows']).partition(' (')[0]}"
+    return f"{what} with {error(failure['shows']).partition(' (')[0]}"
 
 
 def error(shows: str) -> str:

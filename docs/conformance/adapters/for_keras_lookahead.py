@@ -10,7 +10,11 @@ ABOUT = {
     "home": "https://github.com/CyberZHG/keras-lookahead",
     "package": "keras-lookahead",
     "python": "3.7, with keras==2.2.5 tensorflow==1.15.5",
-    "when": "with Keras 2.3.1 each synchronization came a step early; with 2.2.5",
+    "says": "with tf.keras it mixes weights from before and after the inner step, and with "
+    "Keras 2.3.1 it synchronizes at random steps",
+    "at_best": "wrong",
+    "clause": "LA-4",
+    "when": "with Keras 2.2.5",
 }
 
 

@@ -7,7 +7,8 @@ ABOUT = {
     "title": "Ranger of pytorch_ranger",
     "home": "https://github.com/mpariente/Ranger-Deep-Learning-Optimizer",
     "package": "pytorch-ranger",
-    "says": "step(closure) never calls the closure",
+    "says": "step(closure) never calls the closure, and trains nothing",
+    "at_best": "but",
 }
 
 

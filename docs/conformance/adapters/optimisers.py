@@ -10,7 +10,7 @@ ABOUT = {
     "home": "https://github.com/mcabbott/Optimisers.jl",
     "revision": "ebe294cdf2bf",
     "file": "src/rules.jl",
-    "says": "inside an OptimiserChain it stops",
+    "says": "inside an OptimiserChain it stops with a StackOverflowError",
 }
 
 

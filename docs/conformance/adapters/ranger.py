@@ -12,7 +12,8 @@ ABOUT = {
     "home": "https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer",
     "revision": "c82a30460684",
     "file": "ranger/ranger.py",
-    "says": "step(closure) never calls the closure",
+    "says": "step(closure) never calls the closure, and trains nothing",
+    "at_best": "but",
 }
 
 

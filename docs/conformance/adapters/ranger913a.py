@@ -9,7 +9,8 @@ ABOUT = {
     "home": "https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer",
     "revision": "c82a30460684",
     "file": "ranger/ranger913A.py",
-    "says": "in float64 it rounds to float32, and step(closure) calls no closure",
+    "says": "step(closure) never calls the closure, and trains nothing",
+    "at_best": "but",
 }
 
 

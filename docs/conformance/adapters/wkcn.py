@@ -12,7 +12,7 @@ ABOUT = {
     "revision": "d36ac1d9b4c3",
     "file": "optimizer.py",
     "python": "3.7, with mxnet==1.9.1",
-    "when": "in MXNet 1 it works around SGD, LARS and LAMB; else",
+    "when": "in MXNet 1 it works around SGD, LARS and LAMB; around others",
 }
 
 

@@ -271,7 +271,7 @@ class Snoo:
 
     def __init__(self, inner: Any, k: int, eta: float, mu: float) -> None:
         self.inner, self.k, self.eta, self.mu = inner, k, eta, mu
-        self.params = inner.param_groups[0]["params"]
+        self.params = [p for group in inner.param_groups for p in group["params"]]
         self.slow = [param.detach().clone() for param in self.params]
         self.momentum = [torch.zeros_like(param) for param in self.slow]
         self.steps = 0
@@ -293,8 +293,9 @@ class Snoo:
         return {**own, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        self.inner.load_state_dict(saved.pop("inner"))
-        vars(self).update(saved)
+        own = copy.deepcopy(saved)  # which the steps change
+        self.inner.load_state_dict(own.pop("inner"))
+        vars(self).update(own)
 
 
 def snoo() -> PyTorch:
