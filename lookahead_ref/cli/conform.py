@@ -4,6 +4,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -204,7 +205,7 @@ def conform(
         from lookahead_ref.conformance.known_failures import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
         from lookahead_ref.conformance.reports import in_plain_words
-        from lookahead_ref.conformance.running import Limits, open_target
+        from lookahead_ref.conformance.running import Limits, open_target, passes_alone
         from lookahead_ref.conformance.summary import hidden, summarize
 
         option("--level", level, LEVELS)
@@ -232,8 +233,12 @@ def conform(
         if any(result.status == "failed" for result in results):
             # What looks for causes is imported only where something fails.
             from lookahead_ref.conformance.diagnosis import diagnose
+            from lookahead_ref.conformance.findings import left_over
 
             diagnoses = diagnose(results)
+            left = left_over(results, diagnoses)
+            if left and recorded is None and passes_alone(start, left[0], level):
+                diagnoses = [replace(each, alone=left[0].case.id) for each in diagnoses]
         summary = summarize(opened[0].name, results, diagnoses, known, level=level)
         if hide_expected:
             summary = hidden(summary)

@@ -24,7 +24,13 @@ from lookahead_ref.conformance.explaining import SWAPPED
 from lookahead_ref.conformance.findings import Diagnosis, general
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.locating import departures
-from lookahead_ref.conformance.searching import AT_ONCE, STEPS, Search, fails
+from lookahead_ref.conformance.searching import (
+    AT_ONCE,
+    STEPS,
+    Search,
+    fails,
+    loaded_only,
+)
 from lookahead_ref.system import uncollected
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
@@ -204,8 +210,10 @@ def _rounding(search: Search, results: Sequence[Result]) -> type[Bug]:
         return SinglePrecision
     bug, arrays = RoundsToSinglePrecision, search.narrow_arrays(results)
     kept = " and ".join(arrays)
-    says = f"keeps {kept} in float32 though it works in float64"
-    return type(bug.__name__, (bug,), {"says": says}) if arrays else bug
+    says = f"keeps {kept} in float32 though it works in float64" if arrays else bug.says
+    loaded = loaded_only(r for r in results if r.status == "failed")
+    says += ", once a state is loaded" * loaded
+    return type(bug.__name__, (bug,), {"says": says}) if arrays or loaded else bug
 
 
 def _is_special(bugs: Bugs, others: Bugs) -> bool:

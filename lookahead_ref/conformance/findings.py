@@ -1,7 +1,7 @@
 """What there is to tell of a program: conventions that it follows, and what is wrong."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, Bug, by_name
@@ -20,6 +20,16 @@ class Diagnosis:
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
     limited: bool = False  # whether the search ended before all was tried
     departures: tuple[str, ...] = ()  # steps that are wrong in themselves, of what is left
+    alone: str = ""  # a case of what is left that passes in a new process
+
+
+def left_over(results: Iterable[Result], found: Sequence[Diagnosis]) -> list[Result]:
+    """Return the failed checks that nothing explains, the smallest first."""
+    over = {case for each in found for case in each.exceptions}
+    nothing = not any(each.explanations for each in found)
+    failed = (each for each in results if each.status == "failed")
+    left = [each for each in failed if nothing or each.case.id in over]
+    return sorted(left, key=lambda each: each.case.size)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,12 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
 
 
 def _departures(each: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which steps are wrong in themselves, of what is not explained."""
+    """Yield what is known of what is not explained: which steps are wrong in themselves."""
+    if each["alone"]:
+        yield (
+            f"In a new process {each['alone']} passes: something that earlier runs leave "
+            "behind, such as a global or static variable, changes it."
+        )
     start = "With these causes, computing" if each["explanations"] else "Computing"
     start += " each step from what was shown before it finds"
     yield from (f"{start} {departure}." for departure in each["departures"])

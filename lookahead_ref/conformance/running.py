@@ -103,6 +103,13 @@ def run(
     return results
 
 
+def passes_alone(start: Callable[[], "Target"], failed: Result, level: str) -> bool:
+    """Return whether a check that failed passes in a new process, before all others."""
+    with contextlib.closing(start()) as target:
+        (again,) = run(target, [failed.case], dtypes=[failed.dtype], level=level)
+    return again.status == "passed"
+
+
 def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, int]:
     """Run a case; return its result, and how badly the target broke."""
     found = _attempt(lambda: _observed(target, case, dtype))

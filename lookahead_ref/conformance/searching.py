@@ -362,8 +362,6 @@ class Search:
         conventions = {bug for base in bases for bug in base if bug in CONVENTIONS}
         found, later, partly, plainest = list[Bugs](), list[Bugs](), list[Bugs](), 0
         self._runs.searching = True
-        firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
-        loaded = all("after loading" in where for where in firsts)
         # What fails in float64 alone may be rounded, or differ by little.
         rounds = (True, False) if _is_rounding(failed, passed) and not narrow else (narrow,)
         tried = (
@@ -374,7 +372,7 @@ class Search:
                 [r.case.data for r in failed],
                 conventions,
                 narrow=narrow,
-                loaded=loaded,
+                loaded=loaded_only(failed),
                 choices=[*choices(steps, {name for each in steps for name in each.wrong})],
                 worth=lambda edit, when: any(
                     self._is_worth(base, edit, when, failed[0], single) for base in bases
@@ -469,6 +467,12 @@ def fails(results: Sequence[Result]) -> bool:
     return bool(results) and results[0].status == "failed"
 
 
+def loaded_only(failed: Iterable[Result]) -> bool:
+    """Return whether nothing is wrong before a state is loaded."""
+    firsts = [r.verdict.mismatches[0].where for r in failed if r.verdict]
+    return all("after loading" in where for where in firsts)
+
+
 def _is_rounding(failed: Iterable[Result], passed: Iterable[Result]) -> bool:
     """Return whether it shows in float64 alone, as a rounding to float32 does."""
     some = [{each.dtype for each in part} for part in (failed, passed)]
@@ -480,6 +484,8 @@ def _is_common(results: Iterable[Result]) -> bool:
     fine = [result for result in results if result.dtype == "float64"]
     failed = [result for result in fine if result.status == "failed"]
     rules = {result.case.data["inner"]["rule"] for result in failed}
+    if loaded_only(failed):
+        fine = [result for result in fine if result.case.save_after is not None]
     return 4 * len(failed) > sum(r.case.data["inner"]["rule"] in rules for r in fine)
 
 

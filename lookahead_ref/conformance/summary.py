@@ -85,6 +85,7 @@ def summarize(
                 "unobserved": list(each.unobserved),
                 "limited": each.limited,
                 "departures": list(each.departures),
+                "alone": each.alone,
             }
             for each in diagnoses
         ],

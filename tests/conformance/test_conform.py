@@ -68,6 +68,16 @@ class Flushing(Pure):
         return {name: flushed(each) for name, each in super().fast().items()}
 
 
+class Leaving(Pure):
+    runs = []
+
+    def start(self, setup):
+        self.runs.append(setup)
+        level = setup.levels[0]
+        alpha = tuple(each * 0.99 ** len(self.runs[1:]) for each in level.alpha)
+        super().start(replace(setup, levels=(replace(level, alpha=alpha),)))
+
+
 class Broken(Pure):
     def fast(self):
         return queue.Queue().get_nowait()
@@ -147,6 +157,11 @@ def test_what_no_cause_explains_is_listed_apart() -> None:
     summary["diagnosis"][0]["exceptions"] = [summary["failures"][-1]["case"]]
     groups = [line.partition(":")[0] for line in dict(lists(summary))["Failures"]]
     assert groups == ["alpha-swapped", "wrapper, fast weights"]
+
+
+def test_a_check_is_repeated_without_what_earlier_runs_leave_behind() -> None:
+    said = " ".join(conform("mine.py:Leaving", *SOME).stdout.split())
+    assert re.search(r"In a new process [\w.-]+ passes: .* a global or static", said)
 
 
 def test_a_way_of_use_that_takes_too_long_is_not_judged() -> None:

@@ -57,7 +57,7 @@ NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 # Seen by the size of errors, in float64 only, or by numbers that float32 cannot represent;
 # not by a simulation, so that no case has their flag.
 SinglePrecision, DoublePrecision = PRECISIONS
-RoundsToSinglePrecision = type(
+RoundsToSinglePrecision: type[Bug] = type(
     "single-precision",
     (SinglePrecision,),
     {"says": "rounds something to float32 on the way though it works in float64"},
