@@ -523,6 +523,9 @@ class ReproduceSettings:
     )
     seeds: int | None = _seeds(None)
     epochs: int | None = setting(None, "Epochs, instead of the setting's.", least=1)
+    batch_size: int | None = setting(
+        None, "Examples or sequences per batch, instead of the setting's.", least=1
+    )
     learning_rate: float | None = setting(
         None, "SGD's learning rate, instead of the setting's."
     )

@@ -59,19 +59,17 @@ def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
             f"data {kind} must be given with middle or full, whose models take pictures in "
             "colours; the small setting takes mnist:DIR"
         )
-    settings = replace(
-        _OF_SIZES[request.size],
-        optimizer="heavy-ball",
-        schedule="step",
-        **(of_full if request.full else {}),
-    )
-    return replace(
-        settings,
-        data=request.data or settings.data,
-        epochs=request.epochs or settings.epochs,
-        learning_rate=request.learning_rate or settings.learning_rate,
-        **evaluation(request.base),
-    )
+    usual = replace(_OF_SIZES[request.size], **(of_full if request.full else {}))
+    rate = request.learning_rate or usual.learning_rate
+    usual = replace(usual, optimizer="heavy-ball", schedule="step", learning_rate=rate)
+    return asked(usual, request)
+
+
+def asked(usual: TrainSettings, request: ReproduceSettings) -> TrainSettings:
+    """Return settings with a request's data, epochs, batch size and shared settings."""
+    given = {name: getattr(request, name) for name in ("data", "epochs", "batch_size")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(usual, **given, **evaluation(request.base))
 
 
 def changed(settings: TrainSettings, **changes: Any) -> TrainSettings:

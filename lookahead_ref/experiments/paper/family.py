@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from lookahead_ref.experiments.optimizers import Method
-from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
+from lookahead_ref.experiments.paper.classifiers import DIFFERS, asked, shown
 from lookahead_ref.experiments.report import Findings, training_curves
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from, perplexities
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Table
@@ -27,12 +27,7 @@ _FOUND = "the better of 0.003 and 0.01 on seed 1000 after an epoch of Penn Treeb
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    base = replace(
-        _BASE,
-        data=request.data or _BASE.data,
-        epochs=request.epochs or _BASE.epochs,
-        **{**evaluation(request.base), "evaluate_train": bool(request.base.evaluate_train)},
-    )
+    base = asked(replace(_BASE, evaluate_train=False), request)
     arms = []
     for title, (method, changed) in _ARMS.items():
         given: Any = {"optimizer": method.name, "learning_rate": 0.01, **changed}

@@ -7,12 +7,13 @@ from lookahead_ref.experiments.optimizers import SEARCHED, Method
 from lookahead_ref.experiments.paper.classifiers import (
     DIFFERS,
     WORDS,
+    asked,
     differing,
     reported,
     shown,
 )
 from lookahead_ref.experiments.report import Findings, training_curves
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from, perplexities
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
@@ -66,9 +67,7 @@ _METHODS = (
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    usual = replace(_OF_SIZES[request.size], **evaluation(request.base), k=5, alpha=0.5)
-    data, epochs = request.data or usual.data, request.epochs or usual.epochs
-    base = replace(usual, data=data, epochs=epochs)
+    base = asked(replace(_OF_SIZES[request.size], k=5, alpha=0.5), request)
     words = request.size == "small" and base.data.startswith("ptb:")
     found = SEARCHED["table3"]["words" if words else request.size]
     arms = []

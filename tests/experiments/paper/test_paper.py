@@ -123,9 +123,10 @@ def test_no_test_example_is_called_one_of_validation(name: str, tmp_path: Path) 
 )
 def test_quantities_that_are_not_evaluated_are_left_out(name: str, tmp_path: Path) -> None:
     seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
-    request = replace(QUICK, epochs=5, base=seldom)
+    request = replace(QUICK, epochs=5, batch_size=96, base=seldom)
     made = run(name, tmp_path, request)
     arm = results(tmp_path)["arms"][0]
+    assert arm["settings"]["batch_size"] == 96
     assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 2, 4, 5]
     assert "--evaluate-every 2 --no-evaluate-train" in results(tmp_path)["command"]
     assert all(math.isfinite(row.cells[0].mean) for row in made.findings.tables[0].rows)
