@@ -192,6 +192,9 @@ def conform(
     if init is not None:
         _begin(init, output)
         return
+    with reported():
+        for each in profile or ():
+            option("--profile", each, tuple(_profiles()))
     if profile and len(profile) == 1 and profile[0] in USES:
         judge(target, profile[0], as_json=as_json)
         return
@@ -326,7 +329,6 @@ def _chosen(ids: "Sequence[str]", names: "Sequence[str]") -> "list[Case]":
     for name in names:
         if name in USES:
             raise ValueError(f"--profile {name} must be given alone, got {list(names)}")
-        option("--profile", name, tuple(_profiles()))
         found += own_cases() if name == PROFILE else cases(name)
     return list({each.id: each for each in found}.values())
 

@@ -13,10 +13,12 @@ PROFILES = {"pytorch": "torch", "jax": "optax", "keras": "keras"}
 def judge(target: str | None, profile: str, *, as_json: bool) -> None:
     """Print a verdict for each way of use, and how to fix those that fail."""
     with reported():
+        from lookahead_ref.conformance.adapters import check_name
         from lookahead_ref.extras import require
 
         if target is None:
             raise ValueError(f"--profile {profile} needs TARGET: my_file.py:Lookahead")
+        check_name(target)  # a typo before what is not installed
         require(PROFILES[profile], "ports", purpose=f"take the profile {profile}")
         from rich.text import Text
 

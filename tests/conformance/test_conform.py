@@ -359,6 +359,8 @@ def test_an_error_names_what_a_class_should_have_returned(name: str, says: str) 
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
         (("pure", "--case", "smoke-wraper"), "wraper'; did you mean 'smoke-wrapper'?"),
         (("pure", "--profile", "nestin"), "got 'nestin'; did you mean 'nesting'?"),
+        (("absent.py:X", "--profile", "pytorch"), "an existing file, got 'absent.py'"),
+        (("optax", "--profile", "jaxx"), "got 'jaxx'; did you mean 'jax'?"),
         (("pure", "--profile", "all"), "'own-inner', 'pytorch', 'jax', 'keras', got 'all'"),
         (("pure", *PAIR), "--profile pytorch must be given alone, got ['wrapper', "),
         (("pure", "--level", "lax"), "--level must be one of 'strict', 'gpu', got 'lax'"),

@@ -45,19 +45,19 @@ def builtin() -> tuple[str, ...]:
 def adapter(target: str) -> Callable[[], Adapter]:
     """Find a Python adapter: built in, ``module:Class`` or ``file.py:Class``."""
     place, colon, name = target.rpartition(":")
+    check_name(target)
     if not colon:
         if target == "pure":
             return Pure
         if target in PEERS:
             return PEERS[target].make()
-        check_name(target)
         loaded(target)
         return lambda: Stepped(target)
     if place.endswith(".py"):
         path = Path(from_home(place)).resolve()
         spec = importlib.util.spec_from_file_location(path.stem, path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise ValueError(f"target must be an existing file, got {place!r}")
+        assert spec is not None
+        assert spec.loader is not None
         sys.path.insert(0, str(path.parent))
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module
@@ -90,10 +90,13 @@ def package(target: str) -> str:
 
 
 def check_name(target: str) -> None:
-    """Refuse an unknown name, or one that is not installed."""
+    """Refuse an unknown name, or one that is not installed, or a file that is missing."""
+    place, colon, _ = target.rpartition(":")
     if target in PEERS:
         PEERS[target].require()
-    elif ":" not in target and target not in (known := builtin()):
+    elif place.endswith(".py") and not Path(from_home(place)).is_file():
+        raise ValueError(f"target must be an existing file, got {place!r}")
+    elif not colon and target not in (known := builtin()):
         modules = [f"{each.name}:Class" for each in pkgutil.iter_modules()]
         close = close_to(target, {*known, *PEERS, *modules})
         raise ValueError(
