@@ -88,8 +88,7 @@ def report() -> str:
         "| --- " * 4 + "|",
     ]
     for one in sorted(those, key=_order):
-        _, first = next(iter(WORDS["findings"](one)), ("", ""))
-        clause = one.get("clause", first)
+        clause = WORDS["clause"](one)
         shown = f"[{clause}](../spec.md#{clause.lower()})" if clause else ""
         lines.append(f"| {' | '.join(_cells(one))} | {shown} |")
     return "\n".join(lines)

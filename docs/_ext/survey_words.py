@@ -82,19 +82,30 @@ def findings(one: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found if one["explained"] else [unknown, *found]
 
 
+def decides(one: Mapping[str, Any]) -> bool:
+    """Return whether what was tried by hand decides the verdict."""
+    return bool(one.get("at_best") == one["verdict"])
+
+
+def clause(one: Mapping[str, Any]) -> str:
+    """Return the clause that is broken first of all, or nothing."""
+    _, first = next(iter(findings(one)), ("", ""))
+    return str(one.get("clause", "" if decides(one) else first))
+
+
 def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [text for text, _ in findings(one)]
-    shown, more = told[:1], told[1:]
+    says = [f"{one['says']} (by hand)"] if "says" in one else []
+    stops = [each for each in told[1:] if each in (STOPS, LATE)]
     if "when" in one:
-        shown = [
-            f"{one['when']} it {shown[0]}" if shown else f"{one['when']} nothing fails"
-        ]
-    stops = [each for each in more if each in (STOPS, LATE)]
-    more = [each for each in more if each not in stops]
-    says = [f"by hand: {one['says']}"] if "says" in one else []
-    serious = one.get("at_best") == one["verdict"]
-    shown = [*says, *shown, *stops] if serious else [*shown, *stops, *says]
+        first = f"it {told[0]}" if told else "nothing fails"
+        told[:1] = [f"{one['when']} {first}"]
+    elif decides(one):
+        told, says = [*says, *told], []
+    more = [each for each in told[1:] if each not in stops]
+    shown = [*told[:1], *stops]
+    shown = [*says, *shown] if decides(one) else [*shown, *says]
     shown += [f"and {len(more)} more"] if more else []
     return "; ".join(shown) or "nothing fails"
 

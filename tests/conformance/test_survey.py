@@ -156,7 +156,7 @@ def test_the_page_says_plainly_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
         "alphadl": r"synchronizes .*; stops at zero_grad\(\) in PyTorch 2; and \d+ more",
         "catalyst": ".* stops at the step after zero_grad.* in PyTorch 2; and 2 more",
         "mxnet": "in MXNet 1 it works around SGD, LARS and LAMB; around others it stops .*",
-        "keras-lookahead": "by hand: with tf.keras .*; with Keras 2.2.5 nothing fails",
+        "keras-lookahead": "with tf.keras .*; with Keras 2.2.5 nothing fails",
     }.items():
         assert re.fullmatch(says, words["sentence"](those[name]))
     (stops,) = those["mxnet"]["errors"]  # without a message

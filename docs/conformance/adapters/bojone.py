@@ -13,7 +13,7 @@ ABOUT = {
     "revision": "675da97af7e7",
     "file": "lookahead.py",
     "python": "3.7, with keras==2.2.5 tensorflow==1.15.5",
-    "says": "inject does nothing after load_model or fit, and compile undoes it",
+    "says": "inject does nothing after fit or load_model",
 }
 
 

@@ -12,7 +12,7 @@ ABOUT = {
     "title": "fastai",
     "home": "https://github.com/fastai/fastai",
     "package": "fastai",
-    "says": "load_state_dict empties the dict that it loads, so loading that again stops",
+    "says": "a state that was loaded cannot be loaded again",
 }
 SLOTS = {
     "heavy-ball": {"grad_avg": "velocity"},

@@ -11,7 +11,7 @@ ABOUT = {
     "home": "https://github.com/johngilbert2000/nested_lookahead",
     "revision": "6ddc8b8d96b2",
     "file": "NestedLookahead.py",
-    "says": "it replaces the inner learning rate and weight decay",
+    "says": "replaces the inner learning rate and weight decay",
     "wrapper": "Lookahead",
     "read": [
         "first-sync-at-step-1",
