@@ -180,7 +180,10 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         """Write an event."""
         if self._steps or not isinstance(event, StepTaken):
-            line = json.dumps(as_record(event, self._labels), allow_nan=False)
+            kind = re.sub("(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+            fields = dataclasses.asdict(event)
+            record = {**self._labels, **fields.pop("record", {}), **fields}
+            line = json.dumps(jsonable({"event": kind, **record}), allow_nan=False)
             with self._named():
                 self._file.write(line + "\n")
                 self._file.flush()
@@ -205,11 +208,3 @@ class JsonLines:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
-    """Turn an event into data for JSON."""
-    kind = re.sub("(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    fields = dataclasses.asdict(event)
-    record = fields.pop("record", {})
-    return dict(jsonable({"event": kind, **labels, **record, **fields}))

@@ -261,7 +261,7 @@ def train(
             pace=pace,
             on_nonfinite=on_nonfinite,
             check_every=check_every,
-            report=loop.report if each is state else _unheard,
+            report=loop.report if each is state else lambda _: None,
             interruptible=loop.interruptible,
             pause=loop.pause_alone,
         )
@@ -287,10 +287,6 @@ def train(
         except NonFiniteLossError as error:  # of any worker
             loop.end(str(error))
             raise
-
-
-def _unheard(_: Event) -> None:
-    """Ignore an event."""
 
 
 def described(value: object) -> str:
@@ -555,12 +551,5 @@ class _Loop:
         return time.perf_counter() - self.began
 
     def end(self, error: str | None, tested: Measured | None = None) -> None:
-        self.report(
-            RunEnded(
-                epochs=self.state.epoch,
-                seconds=self._seconds(),
-                error=error,
-                test_loss=None if tested is None else tested.loss,
-                test_accuracy=None if tested is None else tested.accuracy,
-            )
-        )
+        of_test = (None, None) if tested is None else (tested.loss, tested.accuracy)
+        self.report(RunEnded(self.state.epoch, self._seconds(), error, *of_test))
