@@ -13,6 +13,7 @@ NumPy arrays. Three functions of autograd convert their arguments to NumPy array
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -266,15 +267,10 @@ def _broadcast_to(ans: Any, x: Any, shape: Any) -> Vjp:
     return lambda g: anp.reshape(anp.sum(g, axis=summed, keepdims=True), before)
 
 
-@_rule(anp.reshape)
+@_rule(anp.reshape, anp.ravel)
 def _reshape(ans: Any, x: Any, *args: Any, order: str = "C", **_: Any) -> Vjp:
-    shape, order = anp.shape(x), args[1] if len(args) > 1 else order
-    return lambda g: anp.reshape(g, shape, order=order or "C")
-
-
-@_rule(anp.ravel)
-def _ravel(ans: Any, x: Any, order: str = "C") -> Vjp:
-    shape = anp.shape(x)
+    # Only the order is a text; ravel takes no shape before it.
+    shape, order = anp.shape(x), next((a for a in args if isinstance(a, str)), order)
     return lambda g: anp.reshape(g, shape, order=order or "C")
 
 
@@ -398,23 +394,17 @@ def _clip(ans: Any, x: Any, a_min: Any = None, a_max: Any = None, **_: Any) -> V
 
 
 def _linspace(
-    ans: Any, start: Any, stop: Any, num: int = 50, endpoint: bool = True, **_: Any
-) -> Any:
-    """Return the derivatives of linspace by its two scalars."""
+    ends: Any, ans: Any, start: Any, stop: Any, num: int = 50, endpoint: bool = True,
+    **_: Any,
+) -> Vjp:  # fmt: skip
+    """Return the derivative of linspace by the scalar where `ends` has a 1."""
     if anp.ndim(start) or anp.ndim(stop):
         raise NotImplementedError("linspace is differentiated by scalars only")
     xp = _library(getval(ans))
-    return [
-        lambda g, ends=ends: anp.sum(g * xp.linspace(*ends, num, endpoint, dtype=ans.dtype))
-        for ends in ((1.0, 0.0), (0.0, 1.0))
-    ]
+    return lambda g: anp.sum(g * xp.linspace(*ends, num, endpoint, dtype=ans.dtype))
 
 
-_rules(
-    (anp.linspace,),
-    lambda *args, **named: _linspace(*args, **named)[0],
-    lambda *args, **named: _linspace(*args, **named)[1],
-)
+_rules((anp.linspace,), partial(_linspace, (1.0, 0.0)), partial(_linspace, (0.0, 1.0)))
 
 # Of real numbers only.
 _rule(anp.imag, anp.angle)(lambda ans, x, *_: lambda g: 0 * g)
