@@ -149,23 +149,15 @@ def _pictures(
     # Places may coincide where an optimizer lacks a setting.
     draw = plots.heat_map if len(varied) <= 2 else plots.parallel_lines
     titles = [name.replace("_", " ") for name in varied]
-    n = len(planned.seeds)
-    caption = f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown}"
-    return {
-        "grid": report.Picture(
-            f"{caption}. The stronger the colour, the better; a cross or a dotted line: "
-            "a run diverged.",
-            lambda theme: plots.noted(
-                draw(
-                    titles,
-                    places,
-                    values,
-                    column.title,
-                    higher=column.better == "higher",
-                    theme=theme,
-                ),
-                f"Mean of n = {n} seeds." if n > 1 else "One seed (n = 1).",
-                theme,
-            ),
-        )
-    }
+    n, higher = len(planned.seeds), column.better == "higher"
+    note = f"Mean of n = {n} seeds." if n > 1 else "One seed (n = 1)."
+    caption = (
+        f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown}. The "
+        "stronger the colour, the better; a cross or a dotted line: a run diverged."
+    )
+
+    def drawn(theme: plots.Theme) -> "plots.Figure":
+        figure = draw(titles, places, values, column.title, higher=higher, theme=theme)
+        return plots.noted(figure, note, theme)
+
+    return {"grid": report.Picture(caption, drawn)}

@@ -123,8 +123,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title=f"Accuracy along the path of the last {CYCLES} cycles",
         caption=(
             f"Mean {of} accuracy of the points of the path, in weight space and not "
-            f"projected; {plan.shown}. The "
-            "paper shows a picture and no numbers."
+            f"projected; {plan.shown}. The paper shows a picture and no numbers."
         ),
         stub="Weights",
         columns=(Column("Accuracy (%)", better="higher", digits=3),),

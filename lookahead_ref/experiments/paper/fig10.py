@@ -68,8 +68,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title="What an inner loop and its interpolation do to the accuracy",
         caption=(
             f"In points of {of} accuracy, mean over the cycles of {STEPS} steps; "
-            f"{plan.shown}. The paper shows a "
-            "picture and no numbers."
+            f"{plan.shown}. The paper shows a picture and no numbers."
         ),
         stub="Change",
         columns=(Column("Accuracy (points)", better="neither", digits=3, sign="+"),),
