@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -26,21 +26,17 @@ def versions(*distributions: str) -> dict[str, str]:
         "platform": f"{platform.system()} {platform.machine()}",
     }
     for name in distributions:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def machine() -> dict[str, str]:
     """Describe the machine: its ``Processor``, and the ``Cores`` that may be used."""
     name = platform.processor() or platform.machine()
-    try:
+    with suppress(OSError, StopIteration):  # not Linux, or no name given there
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux, or no name given there
     return {"Processor": name, "Cores": str(available_cores())}
 
 

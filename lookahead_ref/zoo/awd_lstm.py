@@ -127,9 +127,8 @@ class AWDLSTM:
 
         Batch, state and `rng` are those of `LSTM.loss`.
         """
-        carried = checked(self, batch, carried)
-        if rng is None and any(getattr(self, rate) for rate in _RATES):
-            raise TypeError("rng must be a numpy Generator with dropout, got None")
+        rates = (getattr(self, name) for name in _RATES)
+        carried = checked(self, batch, carried, rng, *rates)
         x, outputs, carried = self._read(params, batch.inputs, carried, rng)
         loss = dense_cross_entropy(
             x.reshape((-1, self.embedding)),

@@ -160,9 +160,7 @@ class LSTM:
         attribute ``first`` of the batch is true, the state starts anew. No gradient flows
         through the state. `rng` draws the dropout, and may be None without dropout.
         """
-        carried = checked(self, batch, carried)
-        if self.dropout and rng is None:
-            raise TypeError("rng must be a numpy Generator with dropout, got None")
+        carried = checked(self, batch, carried, rng, self.dropout)
         x, carried = self._read(params, batch.inputs, carried, rng)
         x, labels = x.reshape((-1, self.hidden)), batch.labels.reshape(-1)
         weight, bias = self._output(params)
@@ -219,8 +217,10 @@ def begun(widths: Sequence[int], batch_size: int, backend: str) -> Carried:
     }
 
 
-def checked(model: Any, batch: Any, carried: Carried) -> Carried:
+def checked(model: Any, batch: Any, carried: Carried, rng: Any, *rates: float) -> Carried:
     """Refuse a batch that is not a window of a text; return its initial state."""
+    if any(rates) and rng is None:
+        raise TypeError("rng must be a numpy Generator with dropout, got None")
     if len(batch.inputs.shape) != 2:
         raise ValueError(f"inputs must have shape (steps, batch), got {batch.inputs.shape}")
     check("labels", batch.labels, batch.inputs.shape)
