@@ -125,7 +125,10 @@ def _pieces(
     """Cut work into pieces; return their starts, and segments of leaf, start and stop."""
     groups, segments = [0], []
     leaf = start = 0
-    for piece in _cut(sum(sizes), threads):
+    # One thread begins at the front, the others at the back.
+    front = sum(sizes) // threads
+    back = _shrinking(sum(sizes) - front, threads - 1)
+    for piece in [*_shrinking(front, 1), *reversed(back)]:
         room = piece
         while room:
             stop = min(start + room, sizes[leaf])
@@ -140,13 +143,6 @@ def _pieces(
         np.array(groups, np.intp),
         np.array(segments, np.intp).reshape(len(segments), 3),
     )
-
-
-def _cut(total: int, threads: int) -> list[int]:
-    """Cut a length into pieces, for one thread from the front, others from the back."""
-    front = total // threads
-    back = _shrinking(total - front, threads - 1)
-    return [*_shrinking(front, 1), *reversed(back)]
 
 
 def _shrinking(total: int, threads: int) -> list[int]:

@@ -15,7 +15,7 @@ from numba import njit
 
 BLOCK = 128  # rows summed at once
 
-_ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
+_ZERO, _ONE, _TWO = (np.float32(value) for value in (0, 1, 2))
 _LOWEST = np.float32(-87.33)  # its exponential is a normal number
 _PER_LN_2 = np.float32(1.4426950408889634)
 # ln 2 in two parts: multiples of the first, up to 127, are exact.

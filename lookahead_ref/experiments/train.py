@@ -28,9 +28,10 @@ from lookahead_ref.training import (
     TrainingResult,
 )
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
-from lookahead_ref.training.events import Callback, Event, RunStarted
+from lookahead_ref.training.events import Callback, EpochRecord, Event, RunStarted
 from lookahead_ref.training.feedback import Plateau
 from lookahead_ref.training.loop import described, train
+from lookahead_ref.training.protocols import Measured
 from lookahead_ref.training.workers import Team, join, share
 from lookahead_ref.trees import check_like, flatten
 
@@ -233,13 +234,14 @@ def checkpoints(
     )
 
 
-def measured(result: TrainingResult) -> dict[str, Any]:
-    """Return the numbers of a finished run, as plain data."""
-    test = result.test
+def measured(
+    history: Sequence[EpochRecord], steps: int, test: Measured | None = None
+) -> dict[str, Any]:
+    """Return the numbers of a run, as plain data."""
     return {
-        "history": [asdict(record) for record in result.history],
+        "history": [asdict(record) for record in history],
         "test": None if test is None else {"loss": test.loss, "accuracy": test.accuracy},
-        "steps": result.steps,
+        "steps": steps,
     }
 
 
@@ -291,7 +293,7 @@ def _write(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> Non
         },
         "versions": versions(*_DISTRIBUTIONS),
         **counts,
-        **measured(result),
+        **measured(result.history, result.steps, result.test),
         "timing": {"started": folder.started, "seconds": result.seconds},
     }
     write_atomically(

@@ -146,19 +146,16 @@ def measure_training(
             showing = [_noted(prepared, folder)]
             more: Any = {"log_steps": False, "callbacks": showing}
             result = train.run(prepared, run, team=team, request=request, **more)
-            numbers = {**train.measured(result), "seconds": result.seconds, "error": None}
+            numbers = train.measured(result.history, result.steps, result.test)
+            seconds, why = result.seconds, None
         except NonFiniteLossError as diverged:
             if team is not None:  # ends the other ranks, which wait for this one
                 raise
-            numbers = {
-                "history": [asdict(record) for record in diverged.history],
-                "test": None,
-                "steps": diverged.step,
-                "seconds": None,
-                "error": str(diverged),
-            }
+            numbers = train.measured(diverged.history, diverged.step)
+            seconds, why = None, str(diverged)
     lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    return {**numbers, "log": [json.loads(line) for line in lines]}
+    log = [json.loads(line) for line in lines]
+    return {**numbers, "seconds": seconds, "error": why, "log": log}
 
 
 def _noted(prepared: train.Prepared, folder: Path) -> Callback:

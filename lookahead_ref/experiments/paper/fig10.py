@@ -45,14 +45,8 @@ def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict
         for visit in walk.visits(steps - STEPS + 1, steps):
             if slow is None or visit.synchronized:
                 slow = walk.accuracy(visit.phi)
-            visits.append(
-                {
-                    "step": visit.step,
-                    "synchronized": visit.synchronized,
-                    "theta": walk.accuracy(visit.theta),
-                    "phi": slow,
-                }
-            )
+            of_step = {"step": visit.step, "synchronized": visit.synchronized}
+            visits.append({**of_step, "theta": walk.accuracy(visit.theta), "phi": slow})
         return {"visits": visits, "seconds": walk.seconds, "error": None}
 
 
