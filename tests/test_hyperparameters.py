@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import array_api_strict as strict
@@ -148,11 +149,14 @@ def test_fields_are_checked_and_named(make: Any, given: dict[str, Any], name: st
         make(**given | {name: bad})
 
 
-@pytest.mark.parametrize("inner", [la.SGD, None, "sgd", 0.1])
-@pytest.mark.parametrize("around", [la.Lookahead, la.PolyakAveraging])
-def test_inner_must_be_an_optimizer(around: Any, inner: Any) -> None:
-    with pytest.raises(TypeError, match="inner must be an optimizer"):
-        around(inner)
+@pytest.mark.parametrize("bad", [la.SGD, None, "sgd", 0.1])
+def test_what_is_wrapped_or_run_must_be_an_optimizer(bad: Any) -> None:
+    for around in (la.Lookahead, la.PolyakAveraging, partial(la.slowmo, k=3, momentum=0.9)):
+        with pytest.raises(TypeError, match="inner must be an optimizer"):
+            around(bad)
+    for use, given in ((la.Stepper, one(1.0)), (la.with_learning_rate, 0.1)):
+        with pytest.raises(TypeError, match="optimizer must be an optimizer"):
+            use(bad, given)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -268,6 +272,3 @@ def test_with_learning_rate_reaches_the_innermost_optimizer_and_keeps_the_rest()
     assert inner.learning_rate == 0.1
     with refused("learning_rate", NON_NEGATIVE, -1.0):
         la.with_learning_rate(optimizer, -1.0)
-    for bad in (None, la.SGD):
-        with pytest.raises(TypeError, match="optimizer must be an optimizer"):
-            la.with_learning_rate(bad, 0.1)

@@ -177,18 +177,16 @@ def test_so_many_examples_are_held_out_as_their_share_would_be(tmp_path: Path) -
     assert load_digits(validation=123).validation.size == 123
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 20])
-def test_a_number_that_leaves_nothing_is_refused(tmp_path: Path, wrong: int) -> None:
-    write_mnist(tmp_path, "t10k", 20)
-    with pytest.raises(ValueError, match=f"from 1 to 19 examples, or none .*, got {wrong}"):
+@pytest.mark.parametrize("wrong", [0, -1, 20, 0.001, 0.999])
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_a_split_that_leaves_nothing_is_refused(
+    tmp_path: Path, part: str, wrong: float
+) -> None:
+    write_mnist(tmp_path, part, 20)
+    number = f"from 1 to 19 examples, or none .*, got {wrong}"
+    share = f"validation {wrong} of 20 pictures"
+    with pytest.raises(ValueError, match=number if isinstance(wrong, int) else share):
         load_mnist(tmp_path, validation=wrong)
-
-
-@pytest.mark.parametrize("fraction", [0.001, 0.999])
-def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
-    write_mnist(tmp_path, "train", 20)
-    with pytest.raises(ValueError, match=f"validation {fraction} of 20 pictures"):
-        load_mnist(tmp_path, validation=fraction)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")

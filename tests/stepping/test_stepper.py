@@ -231,12 +231,6 @@ def test_an_overflow_does_not_interrupt_a_step(backend: str) -> None:
     stepper.step(huge)  # nor does a warning that is an error, as in these tests
 
 
-@pytest.mark.parametrize("bad", [la.SGD, None, "sgd", 0.1])
-def test_the_optimizer_must_be_one(bad: Any) -> None:
-    with pytest.raises(TypeError, match="optimizer must be an optimizer"):
-        la.Stepper(bad, GOOD)
-
-
 @pytest.mark.parametrize("make", [la.Stepper, lambda made, params: made.init(params)])
 @pytest.mark.parametrize("made", [la.Adam(), OPTIMIZER], ids=["plain", "wrapped"])
 def test_params_that_cannot_be_optimized_are_named(made: Any, make: Any) -> None:

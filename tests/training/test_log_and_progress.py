@@ -5,6 +5,7 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,14 @@ def test_lines_are_standard_json_and_written_at_once(steps: bool, tmp_path: Path
     assert record["event"] == "epoch_ended"
     assert record["method"] == "sgd"
     assert (record["train_loss"], record["validation_loss"]) == ("nan", "inf")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Time passes only as a test says."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    return clock
 
 
 @pytest.fixture(autouse=True)
@@ -67,15 +76,13 @@ def test_a_terminal_gets_a_bar_and_a_pipe_forced_colours_and_ci_get_lines(
 
 
 def test_plain_lines_are_few_and_estimate_the_time_left_from_the_work_done(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Any,
 ) -> None:
     console, stream = terminal(False)
-    now = 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
     with reporter(12, "runs", console) as progress:
         progress.advance(5, "found", found=True)
         for gone in (1, 40, 80, 30000, 40000, 40001, 40002):
-            now = 1000.0 + gone
+            clock.now = 1000.0 + gone
             progress.advance()
     assert stream.getvalue().splitlines() == [
         "5/12 runs, 0.0 s: found",
@@ -87,32 +94,24 @@ def test_plain_lines_are_few_and_estimate_the_time_left_from_the_work_done(
     ]
 
 
-def test_the_bar_shows_the_time_left_after_one_long_piece(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
+def test_the_bar_shows_the_time_left_after_one_long_piece(clock: Any) -> None:
     console, stream = terminal(True)
-    monkeypatch.setattr("time.monotonic", lambda: now)
     with reporter(11, "runs", console) as progress:
-        now = 900.0  # as after a first evaluation
+        clock.now += 900.0  # as after a first evaluation
         progress.advance(6, found=True)
         for _ in range(2):
-            now += 100.0
+            clock.now += 100.0
             progress.advance()
     assert "18 min, about 5 min left" in stream.getvalue()
 
 
-def test_a_run_shows_its_start_its_latest_loss_and_its_epochs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_shows_its_start_its_latest_loss_and_its_epochs(clock: Any) -> None:
     console, stream = terminal(False)
-    now = 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
     with training.TrainingProgress(console) as progress:
         progress(started(epochs=1))
         for step in range(20):
             progress(StepTaken(step, 1, 1.0 + step))
-            now += 0.5
+            clock.now += 0.5
         progress(EpochEnded(RECORD, seconds=1.0))
         progress(RunEnded(1, 1.0, None))
     first, then, *_, last = stream.getvalue().splitlines()

@@ -81,7 +81,7 @@ BATCH_NORMS = {
     for residual, rectify in product(BOTH, BOTH)
 }
 EVERY = CASES | BATCH_NORMS
-every_layer = pytest.mark.parametrize("name", CASES)
+every_layer = pytest.mark.parametrize("some", CASES.values(), ids=CASES)
 
 
 def weighted(function: Callable[..., Any], some: Case) -> Callable[[dict[str, Any]], Any]:
@@ -119,8 +119,7 @@ def test_value_and_gradients_are_those_of_the_plain_function(
 
 
 @every_layer
-def test_a_gradient_computed_alone_is_that_computed_with_all_others(name: str) -> None:
-    some = CASES[name]
+def test_a_gradient_computed_alone_is_that_computed_with_all_others(some: Case) -> None:
     params = named(some.arrays)
     value = weighted(some.layer, some)
     _, grads = value_and_grad(value)(params)
@@ -130,8 +129,7 @@ def test_a_gradient_computed_alone_is_that_computed_with_all_others(name: str) -
 
 
 @every_layer
-def test_gradients_of_gradients_are_right(name: str) -> None:
-    some = CASES[name]
+def test_gradients_of_gradients_are_right(some: Case) -> None:
     check_grads(
         lambda *given: some.layer(*given, *some.rest, **some.options),
         modes=["rev"],
@@ -140,8 +138,7 @@ def test_gradients_of_gradients_are_right(name: str) -> None:
 
 
 @every_layer
-def test_a_backward_pass_can_be_run_again(name: str) -> None:
-    some = CASES[name]
+def test_a_backward_pass_can_be_run_again(some: Case) -> None:
     pull, value = autograd.core.make_vjp(
         lambda x: some.layer(x, *some.arrays[1:], *some.rest, **some.options),
         some.arrays[0],
