@@ -28,6 +28,9 @@ INNER: dict[str, Callable[..., Any]] = {
 
 INNER_STATES = ("maintain", "reset", "interpolate")
 
+on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
 L2 = {"weight_decay": 0.013, "weight_decay_kind": "l2"}
 DECOUPLED = {"weight_decay": 0.013, "weight_decay_kind": "decoupled"}
 

@@ -15,7 +15,7 @@ import pytest
 from lookahead_ref.backends.numba import threads
 from lookahead_ref.backends.numba.threads import Helpers, Threads
 from lookahead_ref.stepping.backend import load
-from support import done_in_a_fork, in_threads
+from support import done_in_a_fork, in_threads, needs_fork
 
 COST = 10**9
 """Of a part: so much that each has a thread."""
@@ -240,7 +240,7 @@ def test_systems_that_know_no_cores_are_never_asked(
     assert sorted(done_by(Helpers(1, [0, 1]), abs, range(3))) == [0, 1, 2]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_threads_of_a_forked_child_all_find_helpers_that_run() -> None:
     made, go, done = Threads(3), threading.Event(), list[int]()

@@ -16,12 +16,9 @@ import pytest
 
 from commands import Done, succeeded
 from killing import Program, assert_ends_as_undisturbed
-from support import started
+from support import needs_fork, started
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-]
+pytestmark = [pytest.mark.slow, needs_fork]
 
 TIMES = rb'"(seconds|started|sha256)": [^,}\n]+|<dt>(Run at|Took)</dt><dd>[^<]+'
 

@@ -12,7 +12,7 @@ import lookahead_ref as la
 from executors import Place, assert_agrees
 from lookahead_ref import trees
 from lookahead_ref.theory import quadratic
-from support import INNER_STATES, gradients, mixed_params, one
+from support import INNER_STATES, gradients, mixed_params, on_every_backend, one
 
 INNER = {"adam": lambda: la.Adam(0.05, beta2=0.97), "adagrad": lambda: la.AdaGrad(0.3)}
 
@@ -87,9 +87,6 @@ def test_a_synchronization_takes_the_alpha_of_the_theory(inner: str) -> None:
     np.testing.assert_allclose(taken, predicted, rtol=1e-12)
     # Both bounds, and what is between them.
     assert {0.1, 1.0} < set(np.round(taken, 12))
-
-
-on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 
 def assert_a_stepper_agrees(

@@ -21,12 +21,12 @@ from support import (
     in_threads,
     left_as_it_was,
     mixed_params,
+    on_every_backend,
     one,
     run,
 )
 
 OPTIMIZER = la.Lookahead(la.Adam(0.1), k=3, alpha=0.3, inner_state="interpolate")
-on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 
 @on_every_backend

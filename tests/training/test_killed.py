@@ -1,6 +1,5 @@
 """Runs that are killed, at any moment, end as if they had never been."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,11 +9,9 @@ import pytest
 
 from commands import outcome
 from killing import Program, assert_ends_as_undisturbed, complete
+from support import needs_fork
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-]
+pytestmark = [pytest.mark.slow, needs_fork]
 
 LONG = {"epochs": 6, "batch_size": 4, "every": 2}
 SHORT = {"epochs": 1, "batch_size": 20, "every": 1}

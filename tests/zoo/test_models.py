@@ -12,8 +12,8 @@ from lookahead_ref.data import Examples
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM, MLP, ResNet
 from models import MODELS, begin, differentiate, drawn, loss_of
+from support import on_every_backend
 
-on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 every_model = pytest.mark.parametrize("name", MODELS)
 FLOATS = (np.float32, np.float64)
 

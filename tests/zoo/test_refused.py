@@ -20,8 +20,8 @@ from lookahead_ref.zoo.losses import (
     top_accuracy,
 )
 from lookahead_ref.zoo.picture_layers import batch_norm, convolution, fixed_norm, max_pool
+from support import on_every_backend
 
-on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 LABELS = np.array([0, 2, 1, 0])
 
 
