@@ -179,9 +179,7 @@ def test_so_many_examples_are_held_out_as_their_share_would_be(tmp_path: Path) -
 
 @pytest.mark.parametrize("wrong", [0, -1, 20, 0.001, 0.999])
 @pytest.mark.parametrize("part", ["train", "t10k"])
-def test_a_split_that_leaves_nothing_is_refused(
-    tmp_path: Path, part: str, wrong: float
-) -> None:
+def test_a_split_leaves_no_part_empty(tmp_path: Path, part: str, wrong: float) -> None:
     write_mnist(tmp_path, part, 20)
     number = f"from 1 to 19 examples, or none .*, got {wrong}"
     share = f"validation {wrong} of 20 pictures"
