@@ -24,13 +24,7 @@ from lookahead_ref.conformance.explaining import SWAPPED
 from lookahead_ref.conformance.findings import Diagnosis, general
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.locating import departures
-from lookahead_ref.conformance.searching import (
-    AT_ONCE,
-    STEPS,
-    Search,
-    fails,
-    loaded_only,
-)
+from lookahead_ref.conformance.searching import AT_ONCE, STEPS, Search, fails, loaded_only
 from lookahead_ref.system import uncollected
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.

@@ -10,8 +10,8 @@ ABOUT = {
     "home": "https://github.com/CyberZHG/keras-lookahead",
     "package": "keras-lookahead",
     "python": "3.7, with keras==2.2.5 tensorflow==1.15.5",
-    "says": "with tf.keras fast and slow weights differ after a synchronization, which with "
-    "Keras 2.3.1 comes at random steps",
+    "says": "with tf.keras fast and slow weights differ after a synchronization, "
+    "which with Keras 2.3.1 comes at random steps",
     "at_best": "wrong",
     "clause": "LA-4",
     "when": "with Keras 2.2.5",
