@@ -19,7 +19,6 @@ from lookahead_ref.conformance.comparing import SINGLE, observed_of
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.edits import PLACES, edits_for, edits_of, places_under
 from lookahead_ref.conformance.edits.grammar import VARIANTS
-from lookahead_ref.conformance.edits.parts import of_some
 from lookahead_ref.conformance.edits.saved import APART, SAVED, SHARED
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import in_plain_words
@@ -224,15 +223,6 @@ def test_a_schedule_is_read_wrongly_where_no_gradient_is_zero_too() -> None:
     (diagnosis,) = diagnose(found)
     ((cause,), *_) = diagnosis.explanations
     assert (cause.says, diagnosis.exceptions) == (wraps.says, ())
-
-
-@pytest.mark.slow
-def test_a_count_of_scalars_may_be_taken_for_a_slot() -> None:
-    counts = "interpolates the counts of the parameters with the slots, in a synchronization"
-    scalars = of_some(edit_that(counts), "of scalars alone")
-    found = [observed(case, scalars) for case in chosen("state")]
-    (((cause,), *_),) = (each.explanations for each in diagnose(found))
-    assert cause.says == scalars.says
 
 
 @pytest.mark.slow
