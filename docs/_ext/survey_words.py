@@ -89,24 +89,23 @@ def decides(one: Mapping[str, Any]) -> bool:
 
 def clause(one: Mapping[str, Any]) -> str:
     """Return the clause that is broken first of all, or nothing."""
-    _, first = next(iter(findings(one)), ("", ""))
-    return str(one.get("clause", "" if decides(one) else first))
+    if decides(one):
+        return str(one.get("clause", ""))
+    return next((clause for _, clause in findings(one)), "")
 
 
 def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [text for text, _ in findings(one)]
     says = [f"{one['says']} (by hand)"] if "says" in one else []
-    stops = [each for each in told[1:] if each in (STOPS, LATE)]
+    first, rest = told[:1], told[1:]
     if "when" in one:
-        first = f"it {told[0]}" if told else "nothing fails"
-        told[:1] = [f"{one['when']} {first}"]
+        first = [f"{one['when']} " + (f"it {told[0]}" if told else "nothing fails")]
     elif decides(one):
-        told, says = [*says, *told], []
-    more = [each for each in told[1:] if each not in stops]
-    shown = [*told[:1], *stops]
-    shown = [*says, *shown] if decides(one) else [*shown, *says]
-    shown += [f"and {len(more)} more"] if more else []
+        first, rest, says = says, told, []
+    stops = [each for each in rest if each in (STOPS, LATE)]
+    shown = [*says, *first, *stops] if decides(one) else [*first, *stops, *says]
+    shown += [f"and {len(rest) - len(stops)} more"] if len(rest) > len(stops) else []
     return "; ".join(shown) or "nothing fails"
 
 

@@ -1,7 +1,7 @@
 """What there is to tell of a program: conventions that it follows, and what is wrong."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lookahead_ref.conformance.bugs import CONVENTIONS, Bug, by_name
@@ -24,12 +24,12 @@ class Diagnosis:
 
 
 def left_over(results: Iterable[Result], found: Sequence[Diagnosis]) -> list[Result]:
-    """Return the failed checks that nothing explains, the smallest first."""
+    """Return the failed checks that a diagnosis leaves over, the simplest first."""
     over = {case for each in found for case in each.exceptions}
-    nothing = not any(each.explanations for each in found)
+    nothing = bool(found) and not any(each.explanations for each in found)
     failed = (each for each in results if each.status == "failed")
     left = [each for each in failed if nothing or each.case.id in over]
-    return sorted(left, key=lambda each: each.case.size)
+    return sorted(left, key=lambda r: (len(r.case.data["lookahead"]), r.case.size))
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Followed:
     checks: dict[str, int]  # outcome to the number of checks that follow it
 
 
-def followed(results: Iterable[Result]) -> list[Followed]:
-    """Find the conventions, other than those of the reference, that passed checks show."""
+def followed(results: Iterable[Result], changed: Collection[str] = ()) -> list[Followed]:
+    """Find the conventions that passed checks show, but for places that a bug changes."""
     # Not those in doubt: where all that fail are checks in which programs differ so.
     results = list(results)
     doubtful = [_places(each) for each in results if each.status == "failed"]
@@ -53,7 +53,7 @@ def followed(results: Iterable[Result]) -> list[Followed]:
     for result in results:
         if result.verdict is None or not result.verdict.passed:
             continue
-        for place in sorted(_places(result) - unsure):
+        for place in sorted(_places(result) - unsure - {*changed}):
             own = {each.name for each in CONVENTIONS if each.place == place}
             # Under a convention about another place, this one is as in the reference.
             allowed = {

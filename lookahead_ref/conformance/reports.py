@@ -113,6 +113,7 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
     """Yield the lines that explain the failures, each with its indentation, from 0."""
     seen: set[str] = set()
     for each in summary["diagnosis"]:
+        yield from ((0, line) for line in _alone(each))
         if not each["explanations"]:
             limit = f" {LIMIT}" * each["limited"]
             yield 0, f"No known bugs explain this, alone or together.{limit}"
@@ -127,7 +128,8 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
             for cause in explanation:
                 yield 1, f"{cause['name']}: {cause['says']}"
                 if "diff" in cause:
-                    yield 2, f"not a known bug, but this change to {cause['function']}:"
+                    of = f"{cause['function']}{':' * bool(cause['diff'])}"
+                    yield 2, f"not a known bug, but this change to {of}"
                     yield from ((3, line) for line in cause["diff"])
                 elif cause["name"] not in seen:
                     seen.add(cause["name"])
@@ -142,13 +144,17 @@ def diagnosis_lines(summary: RunSummary) -> Iterator[tuple[int, str]]:
             yield 0, LIMIT
 
 
-def _departures(each: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is known of what is not explained: which steps are wrong in themselves."""
+def _alone(each: Mapping[str, Any]) -> Iterator[str]:
     if each["alone"]:
         yield (
-            f"In a new process {each['alone']} passes: something that earlier runs leave "
-            "behind, such as a global or static variable, changes it."
+            f"In a new process {each['alone']} passes: it depends on chance, or on what "
+            "earlier runs leave behind, such as a global or static variable. Look for that "
+            "first, as it may be all."
         )
+
+
+def _departures(each: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which steps are wrong in themselves, of what is not explained."""
     start = "With these causes, computing" if each["explanations"] else "Computing"
     start += " each step from what was shown before it finds"
     yield from (f"{start} {departure}." for departure in each["departures"])
@@ -321,6 +327,7 @@ def _causes(summary: RunSummary) -> Iterator[str]:
         yield "No known mistake explains everything. This change to the reference does:"
     seen: set[str] = set()
     for each in summary["diagnosis"]:
+        yield from _alone(each)
         for place, explanation in enumerate(each["explanations"]):
             start = "Equally, it could be" if place else "Your program behaves exactly like"
             says = ", and ".join(cause["says"] for cause in explanation)

@@ -49,7 +49,8 @@ def summarize(
         if result.status == "failed"
     ]
     surprises = stale(results, expectations)
-    conventions = followed(results)
+    told = [bug for each in diagnoses for some in each.explanations for bug in some]
+    conventions = followed(results, {bug.place for bug in told if bug.kind == "bug"})
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in failures)
     # A known failure counts as a pass.

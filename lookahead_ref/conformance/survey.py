@@ -37,7 +37,6 @@ _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
 """Generous, as a slow machine says nothing about an implementation."""
 
 _VERDICTS = "right", "but", "wrong"
-_NARROW = {SinglePrecision.name, "hyperparameters-in-float32"}
 _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
 
 
@@ -47,6 +46,8 @@ def surveyed(one: str, pythons: Sequence[str] = ()) -> dict[str, Any]:
     about = described(one)
     interpreter = _interpreter(about, pythons)
     about["version"] = _version(about, interpreter)
+    if about.get("tried", about["version"]) != about["version"]:  # by hand
+        about = {n: x for n, x in about.items() if n not in ("says", "at_best", "clause")}
     use = used(one, about)  # before what takes longer
     target = None if "python" in about else one if one in PEERS else f"{one}:Adapter"
     command = shlex.join([interpreter, one]) if target is None else None
@@ -181,7 +182,8 @@ def verdict(found: Mapping[str, Any]) -> str:
     """Return ``right``, ``wrong``, or ``but``, if right wherever a paper decides."""
     # Float32 is what people train in; that float64 is rounded to it is told beside.
     told = found["causes"][0] if found["causes"] else []
-    causes = [each for each in told if each["name"] not in _NARROW]
+    wide = DoublePrecision.name  # which takes more memory than was asked for
+    causes = [each for each in told if each["clause"] != "LA-31" or each["name"] == wide]
     passed = any(row["passed"] for row in found["profiles"])
     fails = {each["name"]: each["says"] for each in found["use"]}
     ruins = "groups" in fails or "raises" not in fails.get("zero-grad", "raises")

@@ -192,7 +192,7 @@ def found_with(
     [
         (found_with(), "right"),
         (found_with("LA-22"), "but"),  # a checkpoint is our convention
-        (found_with("single-precision"), "right"),  # in float32
+        (found_with("LA-31"), "right"),  # in float32
         (found_with(failures=1), "but"),
         (found_with("LA-22", "LA-1"), "wrong"),  # where phi starts is the paper's
         (found_with(explained=False), "wrong"),

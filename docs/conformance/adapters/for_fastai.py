@@ -12,6 +12,7 @@ ABOUT = {
     "title": "fastai",
     "home": "https://github.com/fastai/fastai",
     "package": "fastai",
+    "tried": "2.8.12",
     "says": "a state that was loaded cannot be loaded again",
 }
 SLOTS = {

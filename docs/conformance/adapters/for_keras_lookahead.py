@@ -10,10 +10,11 @@ ABOUT = {
     "home": "https://github.com/CyberZHG/keras-lookahead",
     "package": "keras-lookahead",
     "python": "3.7, with keras==2.2.5 tensorflow==1.15.5",
-    "says": "with tf.keras fast and slow weights differ after a synchronization, "
-    "which with Keras 2.3.1 comes at random steps",
+    "says": "with tf.keras fast and slow weights differ after a synchronization; "
+    "with Keras 2.3.1 it synchronizes at random steps",
     "at_best": "wrong",
-    "clause": "LA-4",
+    "clause": "LA-7",
+    "tried": "0.9.0",
     "when": "with Keras 2.2.5",
 }
 

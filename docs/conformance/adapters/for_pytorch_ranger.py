@@ -7,6 +7,7 @@ ABOUT = {
     "title": "Ranger of pytorch_ranger",
     "home": "https://github.com/mpariente/Ranger-Deep-Learning-Optimizer",
     "package": "pytorch-ranger",
+    "tried": "0.1.1",
     "says": "step(closure) never calls the closure, and trains nothing",
     "at_best": "but",
 }

@@ -10,6 +10,7 @@ ABOUT = {
     "home": "https://github.com/tensorflow/addons",
     "package": "tensorflow-addons",
     "python": "3.11, with tensorflow-cpu==2.15.1",
+    "tried": "0.23.0",
     "says": "ignores the inner clipping and exclude_from_weight_decay",
     "at_best": "but",
     "clause": "LA-27",

@@ -14,7 +14,6 @@ ABOUT = {
     "home": "https://github.com/Tensor46/TensorMONK",
     "revision": "67617d3fdf8f",
     "file": "tensormonk/optimizers/look_ahead.py",
-    "clause": "LA-30",
     "wrapper": "Lookahead",
 }
 

@@ -16,7 +16,7 @@ from lookahead_ref.conformance.bugs.simulation import Bug, Edit, SimulatedInner
 from lookahead_ref.conformance.edits.functions import edits_of
 from lookahead_ref.conformance.edits.grammar import PLACES, Place
 from lookahead_ref.conformance.edits.parts import PARTED, When, conditions, of_some, only
-from lookahead_ref.conformance.edits.saved import APART, NARROW, SAVED, SHARED
+from lookahead_ref.conformance.edits.saved import APART, SAVED, SHARED
 
 _STEPS = "OracleLookahead.step", "OracleWorkers.step"
 
@@ -57,7 +57,7 @@ def edits_for(
     every = [edit for place in places for edit in edits_of(place)]
     if not simulation.has("outer", case):
         every = [edit for edit in every if edit.parts.keys() != {SimulatedInner}]
-    every += [*SHARED, *APART, *NARROW]
+    every += [*SHARED, *APART]
     # Thousands need one of a few dozen things.
     kinds = {(edit.needs, edit.either): edit for edit in every}
     shows = {kind: edit.applies(case) for kind, edit in kinds.items()}

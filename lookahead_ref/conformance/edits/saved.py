@@ -1,4 +1,4 @@
-"""What is saved and loaded, piece by piece; what is kept once, or in float32."""
+"""What is saved and loaded, piece by piece; what is kept once."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -15,7 +15,6 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
 )
-from lookahead_ref.conformance.comparing import CAST
 from lookahead_ref.conformance.edits.grammar import TABLES, WORDS, mapped, rounded, single
 from lookahead_ref.conformance.edits.parts import LOADED, WHICH, When, chosen, mixed, only
 
@@ -264,11 +263,6 @@ def _left(weights: Callable[[Any, oracle.Tensors], oracle.Tensors]) -> type[Any]
     return Left
 
 
-class _KeepsNarrow(SimulatedProgram):
-    def __init__(self, case: Any, _: Any, *parts: Any) -> None:
-        super().__init__(case, CAST, *parts)
-
-
 APART += tuple(
     _made(
         f"leaves the model's weights as they were {when}: the optimizer has others",
@@ -279,12 +273,4 @@ APART += tuple(
         "loaded": lambda _, theta: theta,
         "made, before loading": lambda outermost, _: outermost.initial,
     }.items()
-)
-NARROW = (
-    _made(
-        "keeps hyperparameters in float32 though it works in float64",
-        *("kept", SimulatedProgram, _KeepsNarrow),
-        clause="LA-31",
-        narrow=True,
-    ),
 )
