@@ -31,6 +31,7 @@ from lookahead_ref.conformance.running import (
     StartError,
     Target,
     open_target,
+    passes_alone,
     run,
 )
 from lookahead_ref.conformance.wire import Wired, shown
@@ -366,13 +367,14 @@ ENTRY = json.dumps({"case": SMOKE[0].id, "dtype": "float32"})
         ([FIRST, ENTRY, ENTRY], "line 3: smoke-wrapper in float32 was recorded twice"),
     ],
 )
-def test_an_invalid_recording_is_refused(
-    tmp_path: Path, lines: list[str], says: str
-) -> None:
+def test_bad_recordings_are_refused(tmp_path: Path, lines: list[str], says: str) -> None:
     place = tmp_path / "run.jsonl"
     place.write_text("\n".join(lines))
     with pytest.raises(StartError, match=says):
         open_target(recorded=place)
+    # Nor is a check that failed repeated on what cannot be started.
+    failed = Result(cases()[0], "float32", "failed")
+    assert not passes_alone(partial(open_target, recorded=place), failed, "strict")
 
 
 def test_the_last_answer_of_a_program_that_has_just_ended_is_read(
