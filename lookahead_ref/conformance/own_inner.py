@@ -3,7 +3,8 @@
 The suite need not know the rule, which may be fused with Lookahead. A program runs each
 case with and without synchronizations. The run without shows what its inner steps add to
 the weights. These increments serve as gradients of SGD with learning rate 1, which makes an
-ordinary case with expected values and tolerances.
+ordinary case with expected values and tolerances; to the first synchronization alone
+if they depend on the weights.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 
 from lookahead_ref.conformance.case_building import SEVERAL, build, lookahead
 from lookahead_ref.conformance.generate import complete
-from lookahead_ref.conformance.judging import Observation, within
+from lookahead_ref.conformance.judging import Observation, Trajectory, within
 from lookahead_ref.conformance.oracle import bits
 from lookahead_ref.conformance.protocol import (
     OWN_RULE,
@@ -22,7 +23,7 @@ from lookahead_ref.conformance.protocol import (
     TargetError,
     UnsupportedError,
 )
-from lookahead_ref.conformance.vectors import Case, Float64Array, decode
+from lookahead_ref.conformance.vectors import Case, Float64Array
 
 PROFILE = "own-inner"
 
@@ -64,47 +65,51 @@ def judged_by_itself(
 ) -> tuple[Case, Observation]:
     """Run a case; return the case made of the program's own steps, and its values."""
     weights = np.concatenate([each.reshape(-1) for each in case.params("float64")])
-    seen = observe(case)
-    added = _increments(observe, case, 1.0)
+    seen, steps, evaluated = observe(case), case.steps, case.data.get("evaluate_after", ())
+    added = _increments(observe, case, weights)
     if np.any(np.abs(np.cumsum(added, axis=0)) > _FAR * np.abs(weights)):
         raise UnsupportedError("its steps are too large: does it use the learning rate?")
     rounding = np.finfo(dtype).eps * 16 * np.abs(weights)
-    if np.any(np.abs(added - _increments(observe, case, 2.0)) > rounding):
-        raise UnsupportedError("its steps depend on the weights, as with weight decay")
+    if np.any(np.abs(added - _increments(observe, case, 2 * weights)) > rounding):
+        # What such steps add is known until the first synchronization, but not from there.
+        steps = case.data["lookahead"][0]["k"]
+        if case.save_after is not None:
+            raise UnsupportedError("its steps depend on the weights, as with weight decay")
+        evaluated = [each for each in evaluated if each <= steps]
+        own = {step: seen.evaluations[step] for step in evaluated}
+        shown = (each[:steps] for each in vars(seen.steps).values())
+        seen, added = Observation(Trajectory(*shown), None, own), added[:steps]
     sgd = {"rule": "sgd", "weight_decay_kind": "none", "hyperparameters": []}
-    data = {**case.data, "inner": sgd, "learning_rate": [bits(1.0)]}
+    data = {**case.data, "inner": sgd, "learning_rate": [bits(1.0)], "steps": steps}
+    data["evaluate_after"] = list(evaluated)
     sizes = np.cumsum([len(each["values"]) for each in data["params"]])[:-1]
     tape = [[list(map(bits, each)) for each in np.split(-row, sizes)] for row in added]
     data["problem"] = {"kind": "tape", "gradients": tape}
     complete(data)
     made = Case(data)
     last = weights + added.sum(axis=0)
-    if within(last, made.outcomes[0].fast, case.steps, dtype):
+    if within(last, made.outcomes[0].fast, steps, dtype):
         raise UnsupportedError("its steps are too small for a synchronization to show")
     return made, seen
 
 
 def _increments(
-    observe: Callable[[Case], Observation], case: Case, factor: float
+    observe: Callable[[Case], Observation], case: Case, start: Float64Array
 ) -> Float64Array:
-    """Observe what each step adds to weights scaled by a factor, without Lookahead."""
+    """Observe what each step adds to weights, from some start, without Lookahead."""
+    sizes = np.cumsum([len(each["values"]) for each in case.data["params"]])[:-1]
+    both = zip(case.data["params"], np.split(start, sizes), strict=True)
+    params = [{**each, "values": [*map(bits, values)]} for each, values in both]
 
     def steps(alpha: float) -> list[Float64Array]:
         # With alpha 1, even an unwanted synchronization would change nothing.
         level = {"k": case.steps + 1, "alpha": [bits(alpha)], "inner_state": "maintain"}
-        params = [
-            {**each, "values": [bits(factor * x) for x in decode(each["values"])]}
-            for each in case.data["params"]
-        ]
         given = {**case.data, "lookahead": [level], "params": params}
-        alone = {
-            name: given[name] for name in given.keys() - {"save_after", "evaluate_after"}
-        }
+        alone = {n: given[n] for n in given.keys() - {"save_after", "evaluate_after"}}
         return observe(Case(alone)).steps.fast
 
     try:
         fast = steps(1.0)
     except (TargetError, UnsupportedError):  # some programs require alpha < 1
         fast = steps(0.5)
-    start = np.concatenate([each.reshape(-1) for each in case.params("float64")])
-    return np.diff(np.stack([factor * start, *fast]), axis=0)
+    return np.diff(np.stack([start, *fast]), axis=0)
