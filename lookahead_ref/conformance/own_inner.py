@@ -81,7 +81,8 @@ def judged_by_itself(
         seen, added = Observation(Trajectory(*shown), None, own), added[:steps]
     sgd = {"rule": "sgd", "weight_decay_kind": "none", "hyperparameters": []}
     data = {**case.data, "inner": sgd, "learning_rate": [bits(1.0)], "steps": steps}
-    data["evaluate_after"] = list(evaluated)
+    # In both precisions, as a program may round to the other one.
+    data |= {"evaluate_after": list(evaluated), "dtypes": ["float32", "float64"]}
     sizes = np.cumsum([len(each["values"]) for each in data["params"]])[:-1]
     tape = [[list(map(bits, each)) for each in np.split(-row, sizes)] for row in added]
     data["problem"] = {"kind": "tape", "gradients": tape}
