@@ -92,6 +92,8 @@ class Search:
             found = [bugs - self.conventions | kept for bugs in found]
             if self.whole(found, results, single=single):
                 break
+            # What rounds more than a program does leaves nothing to add.
+            found = [b for b in found if edits or not any(each.narrow for each in b)]
             bases = list(dict.fromkeys([*found, *bases]))
         self._most = max(self._most, self._runs.steps + STEPS // 4)  # for one edit alone
         whole = self.whole(found, results, single=single)

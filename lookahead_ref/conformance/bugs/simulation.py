@@ -72,6 +72,7 @@ class Bug:
     recaptures: ClassVar[bool] = True  # takes a lost phi or anchor from what was loaded
     special: ClassVar[str] = ""  # the name of a more general bug
     causes: ClassVar[int] = 1  # two if it is a function that was edited twice
+    narrow: ClassVar[bool] = False  # it rounds something to float32
 
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
@@ -135,7 +136,6 @@ class Edit(Bug):
     rank: ClassVar[int]  # how far it is from plain
     title: ClassVar[str]  # of the function that it changes
     changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
-    narrow: ClassVar[bool] = False  # it rounds something to float32
     fitted: ClassVar[Callable[[float], "type[Edit]"] | None] = None
     """It with a constant, which is to be found from what was observed."""
     again: ClassVar[Callable[[], Any] | None] = None  # its function, to be edited once more

@@ -113,10 +113,7 @@ def _tree(place: Place) -> ast.FunctionDef:
 
 
 def _edit(
-    made: _Made,
-    onto: tuple[type[Any], ...],
-    parts: dict[Any, type[Any]],
-    constant: float | None = None,
+    made: _Made, onto: tuple[Any, ...], parts: dict[Any, Any], constant: float | None = None
 ) -> type[Edit]:
     place, (rank, words) = made.place, made.said
     where = place.words
