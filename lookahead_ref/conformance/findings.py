@@ -27,8 +27,7 @@ def left_over(results: Iterable[Result], found: Sequence[Diagnosis]) -> list[Res
     """Return the failed checks that a diagnosis leaves over, the simplest first."""
     over = {case for each in found for case in each.exceptions}
     nothing = bool(found) and not any(each.explanations for each in found)
-    failed = (each for each in results if each.status == "failed")
-    left = [each for each in failed if nothing or each.case.id in over]
+    left = [r for r in results if r.status == "failed" and (nothing or r.case.id in over)]
     return sorted(left, key=lambda r: (len(r.case.data["lookahead"]), r.case.size))
 
 

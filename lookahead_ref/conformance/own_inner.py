@@ -67,12 +67,14 @@ def judged_by_itself(
     weights = np.concatenate([each.reshape(-1) for each in case.params("float64")])
     seen, steps, evaluated = observe(case), case.steps, case.data.get("evaluate_after", ())
     added = _increments(observe, case, weights)
-    if np.any(np.abs(np.cumsum(added, axis=0)) > _FAR * np.abs(weights)):
+    moved, k = np.cumsum(added, axis=0), case.data["lookahead"][0]["k"]
+    if np.any(np.abs(moved) > _FAR * np.abs(weights)):
         raise UnsupportedError("its steps are too large: does it use the learning rate?")
     rounding = np.finfo(dtype).eps * 16 * np.abs(weights)
     if np.any(np.abs(added - _increments(observe, case, 2 * weights)) > rounding):
-        # What such steps add is known until the first synchronization, but not from there.
-        steps = case.data["lookahead"][0]["k"]
+        # What such steps add is known to the first synchronization, which may be too early.
+        apart = np.any(np.abs(seen.steps.fast - (weights + moved)) > rounding, axis=1)
+        steps = min(k, 1 + int(np.append(apart, True).argmax()))
         if case.save_after is not None:
             raise UnsupportedError("its steps depend on the weights, as with weight decay")
         evaluated = [each for each in evaluated if each <= steps]
@@ -87,9 +89,8 @@ def judged_by_itself(
     tape = [[list(map(bits, each)) for each in np.split(-row, sizes)] for row in added]
     data["problem"] = {"kind": "tape", "gradients": tape}
     complete(data)
-    made = Case(data)
-    last = weights + added.sum(axis=0)
-    if within(last, made.outcomes[0].fast, steps, dtype):
+    made, last = Case(data), weights + moved[steps - 1]
+    if steps >= k and within(last, made.outcomes[0].fast, steps, dtype):
         raise UnsupportedError("its steps are too small for a synchronization to show")
     return made, seen
 

@@ -148,8 +148,7 @@ def _alone(each: Mapping[str, Any]) -> Iterator[str]:
     if each["alone"]:
         yield (
             f"In a new process {each['alone']} passes: it depends on chance, or on what "
-            "earlier runs leave behind, such as a global or static variable. Look for that "
-            "first, as it may be all."
+            "earlier runs leave behind, such as a global or static variable. It may be all."
         )
 
 

@@ -105,12 +105,11 @@ def run(
 
 def passes_alone(start: Callable[[], "Target"], failed: Result, level: str) -> bool:
     """Return whether a check that failed passes in a new process, before all others."""
-    try:
+    with contextlib.suppress(TargetError, subprocess.TimeoutExpired):  # in a second start
         with contextlib.closing(start()) as target:
             (again,) = run(target, [failed.case], dtypes=[failed.dtype], level=level)
-    except (TargetError, subprocess.TimeoutExpired):  # it may not start twice
-        return False
-    return again.status == "passed"
+        return again.status == "passed"
+    return False
 
 
 def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, int]:

@@ -182,8 +182,9 @@ def verdict(found: Mapping[str, Any]) -> str:
     """Return ``right``, ``wrong``, or ``but``, if right wherever a paper decides."""
     # Float32 is what people train in; that float64 is rounded to it is told beside.
     told = found["causes"][0] if found["causes"] else []
-    wide = DoublePrecision.name  # which takes more memory than was asked for
-    causes = [each for each in told if each["clause"] != "LA-31" or each["name"] == wide]
+    causes = [
+        x for x in told if x["clause"] != "LA-31" or x["name"] == DoublePrecision.name
+    ]
     passed = any(row["passed"] for row in found["profiles"])
     fails = {each["name"]: each["says"] for each in found["use"]}
     ruins = "groups" in fails or "raises" not in fails.get("zero-grad", "raises")
