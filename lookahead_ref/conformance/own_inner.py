@@ -3,8 +3,8 @@
 The suite need not know the rule, which may be fused with Lookahead. A program runs each
 case with and without synchronizations. The run without shows what its inner steps add to
 the weights. These increments serve as gradients of SGD with learning rate 1, which makes an
-ordinary case with expected values and tolerances; to the first synchronization alone
-if they depend on the weights.
+ordinary case with expected values and with tolerances in both precisions, as a program
+may round to the other one; to the first synchronization alone if they depend on weights.
 """
 
 from collections.abc import Callable
@@ -77,17 +77,13 @@ def judged_by_itself(
         steps = min(k, 1 + int(np.append(apart, True).argmax()))
         if case.save_after is not None:
             raise UnsupportedError("its steps depend on the weights, as with weight decay")
-        evaluated = [each for each in evaluated if each <= steps]
-        own = {step: seen.evaluations[step] for step in evaluated}
+        evaluated = {n: seen.evaluations[n] for n in evaluated if n <= steps}
         shown = (each[:steps] for each in vars(seen.steps).values())
-        seen, added = Observation(Trajectory(*shown), None, own), added[:steps]
+        seen, added = Observation(Trajectory(*shown), None, evaluated), added[:steps]
     sgd = {"rule": "sgd", "weight_decay_kind": "none", "hyperparameters": []}
     data = {**case.data, "inner": sgd, "learning_rate": [bits(1.0)], "steps": steps}
-    # In both precisions, as a program may round to the other one.
     data |= {"evaluate_after": list(evaluated), "dtypes": ["float32", "float64"]}
-    sizes = np.cumsum([len(each["values"]) for each in data["params"]])[:-1]
-    tape = [[list(map(bits, each)) for each in np.split(-row, sizes)] for row in added]
-    data["problem"] = {"kind": "tape", "gradients": tape}
+    data["problem"] = {"kind": "tape", "gradients": [_bits(case, -row) for row in added]}
     complete(data)
     made, last = Case(data), weights + moved[steps - 1]
     if steps >= k and within(last, made.outcomes[0].fast, steps, dtype):
@@ -95,13 +91,18 @@ def judged_by_itself(
     return made, seen
 
 
+def _bits(case: Case, numbers: Float64Array) -> list[list[str]]:
+    """Write the numbers of all tensors, which are one row, tensor by tensor."""
+    sizes = np.cumsum([len(each["values"]) for each in case.data["params"]])[:-1]
+    return [[*map(bits, each)] for each in np.split(numbers, sizes)]
+
+
 def _increments(
     observe: Callable[[Case], Observation], case: Case, start: Float64Array
 ) -> Float64Array:
     """Observe what each step adds to weights, from some start, without Lookahead."""
-    sizes = np.cumsum([len(each["values"]) for each in case.data["params"]])[:-1]
-    both = zip(case.data["params"], np.split(start, sizes), strict=True)
-    params = [{**each, "values": [*map(bits, values)]} for each, values in both]
+    both = zip(case.data["params"], _bits(case, start), strict=True)
+    params = [{**each, "values": values} for each, values in both]
 
     def steps(alpha: float) -> list[Float64Array]:
         # With alpha 1, even an unwanted synchronization would change nothing.

@@ -321,11 +321,11 @@ class Search:
             # One of those that are to come must show where these do not explain it.
             taken = {each.place: each for each in bugs}
             for bug in self._runs.showing(missed.case):
-                other = taken.get(bug.place)  # a convention, if only in part, may go
-                before, new = self._runs.all_steps, bugs - {other} | {bug}
+                other = taken.get(bug.place)  # a convention that is followed in part goes
                 kept = other is not None and (other.kind == "bug" or bug.kind == "variant")
                 if kept or (more > 1 and self._for_pairs < 0):
                     continue
+                before, new = self._runs.all_steps, bugs - {other} | {bug}
                 shows = self.same if more == 1 else partial(self._matters, bugs)
                 if shows(new, missed, single):
                     yield from self._with(new, results, more - 1, single, tried)
