@@ -378,9 +378,13 @@ class _Loop:
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
+            stop = min(meeting, per_epoch)
+            if len(self.states) == self.team.size:
+                # In one process they take turns, between which the run can stop.
+                stop = min(stop, state.batches + self.workers[0].check_every)
             with self.team.together(self.end):
                 for worker in self.workers:
-                    worker.advance(min(meeting, per_epoch))
+                    worker.advance(stop)
             if state.batches == meeting:
                 self._synchronize()
             self._pause()
@@ -438,7 +442,8 @@ class _Loop:
     @contextmanager
     def interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
         """Let a request to stop undo and end the block."""
-        if (kept := self.checkpoints) is None or self.team.size > 1:
+        kept, places = self.checkpoints, [each.batches for each in self.states]
+        if kept is None or places != [self.state.batches] * self.team.size:
             yield  # workers stop only together
             return
         place = self.state.place()
@@ -463,7 +468,7 @@ class _Loop:
             if record is not None:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
-                state.pieces = []
+                state.pieces, state.read = [], {}
         if record is not None:
             self.share_history()
             self.report(EpochEnded(record, seconds=self._seconds()))
@@ -506,25 +511,29 @@ class _Loop:
         if most is None:
             with self.interruptible():
                 return [*map(self._evaluator(), sources)]
+        # A text has a transition less than tokens.
+        sizes = [each.size - isinstance(each, np.ndarray) for each in sources]
         left = [
-            (number, Piece(source, start, min(most, source.size - start)))
-            for number, source in enumerate(sources)
-            for start in range(0, max(1, source.size), most)
+            (number, start, min(most, size - start))
+            for number, size in enumerate(sizes)
+            for start in range(0, max(1, size), most)
         ]
         for number, size, *_ in done:
-            if not left or (number, size) != (left[0][0], left.pop(0)[1].size):
+            if not left or (number, size) != left.pop(0)[::2]:
                 raise ValueError("resume must be a state of this run: pieces are others")
         evaluate = None
-        for number, piece in left:
+        for number, start, size in left:
+            piece = Piece(sources[number], start, size, self.state.read)
             with self.interruptible():
                 evaluate = evaluate or self._evaluator()
                 found: Any = evaluate(piece)
-            done.append((number, piece.size, *map(float, found)))
+            self.state.read = piece.carried
+            done.append((number, size, *(float(x) for x in found if x is not None)))
             self.pause_alone()
         means = []
         for number in range(len(sources)):
-            sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
-            means.append(Evaluation(*np.average(columns, axis=1, weights=sizes).tolist()))
+            parts, *columns = zip(*(each for n, *each in done if n == number), strict=True)
+            means.append(Evaluation(*np.average(columns, axis=1, weights=parts).tolist()))
         return means
 
     def _watch(self) -> None:

@@ -59,9 +59,9 @@ class CarryingModel(Protocol):
 
 
 Model = PlainModel | CarryingModel
-"""Either kind; a carrying model has a method `start`. If evaluations are tuples of
-means over examples (loss, accuracy, top-5 accuracy), it may have `evaluation_piece`, the
-examples after which one can be interrupted."""
+"""Either kind; a carrying model has a method `start`. If evaluations are tuples of means
+over examples (loss, accuracy, perhaps top-5 accuracy), it may have `evaluation_piece`, the
+number after which one can be interrupted. It is then given a `Piece`."""
 
 
 class Stream(Protocol):

@@ -29,8 +29,8 @@ class Snapshot(NamedTuple):
 
     arrays: dict[str, Any]
     """``optimizer/``: weights, slow weights and slots, as in
-    `lookahead_ref.Stepper.state_dict`; ``carried/``: the model's carried values;
-    ``worker1/`` and so on: the same for the other workers."""
+    `lookahead_ref.Stepper.state_dict`; ``carried/``: the model's carried values, and
+    ``read/`` those of an evaluation; ``worker1/`` and so on: the same for the others."""
     record: dict[str, Any]
     """Everything else, as data that JSON holds without loss."""
 
@@ -63,7 +63,8 @@ class Placement:
     def source(self, source: Any) -> Any:
         """Make a source of examples return the backend's arrays."""
         # A text's tokens stay on the host, where a model selects them.
-        if self.on_host or isinstance(source, np.ndarray):
+        text = isinstance(getattr(source, "source", source), np.ndarray)
+        if self.on_host or text:
             return source
         return _PlacedSource(source, self)
 
@@ -123,6 +124,8 @@ class TrainingState:
     pieces: list[Any] = field(default_factory=list)
     """Each done piece of an evaluation in progress: the number of its source, its size, and
     what it measured."""
+    read: dict[str, Any] = field(default_factory=dict)
+    """Values that the model carries to the next piece, by their paths."""
     history: list[EpochRecord] = field(default_factory=list)
 
     @classmethod
@@ -169,9 +172,10 @@ class TrainingState:
         """Copy the state; its arrays stay on the backend."""
         saved = self.stepper.state_dict()
         counts = {name: saved.pop(name) for name, n in [*saved.items()] if type(n) is int}
-        finite = np.isfinite(sum(loss for *_, loss, _, _ in self.pieces))
+        finite = np.isfinite(sum(loss for _, _, loss, *_ in self.pieces))
         # Each batch makes new carried values, which nothing writes to.
-        arrays = trees.flatten({"optimizer": saved, "carried": self.carried})
+        every = {"optimizer": saved, "carried": self.carried, "read": self.read}
+        arrays = trees.flatten(every)
         record = {
             "counts": counts,
             **{name: getattr(self, name) for name in _PLAIN},
@@ -197,7 +201,7 @@ class TrainingState:
 
     def _restore(self, snapshot: Snapshot) -> None:
         record = snapshot.record
-        parts: dict[str, dict[str, Any]] = {"optimizer": {}, "carried": {}}
+        parts: dict[str, dict[str, Any]] = {"optimizer": {}, "carried": {}, "read": {}}
         for name, array in self.placement.put(snapshot.arrays).items():
             part, _, path = name.partition("/")
             parts[part][path] = array
@@ -209,7 +213,7 @@ class TrainingState:
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
-        self.pieces = [*record["pieces"]]
+        self.pieces, self.read = [*record["pieces"]], parts["read"]
         done = self.step + self.skipped
         if done != self.batches_in_all:
             raise ValueError(
@@ -331,13 +335,15 @@ def evaluator(
     return lambda source: plain.evaluate(params, place(source))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Piece:
-    """Some consecutive examples of a source."""
+    """Some consecutive examples of a source, or transitions of a text."""
 
     source: Any
     start: int
     size: int
+    carried: dict[str, Any]
+    """What a model of texts carries from the piece before, and then to the next."""
 
     def take(self, indices: Any) -> Any:
         """Return examples by their places in the piece."""
@@ -353,7 +359,7 @@ _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},
     "history": {"type": "array", "items": schema(EpochRecord)},
     "others": {"type": "array"},
-    "pieces": {"type": "array", "items": {"type": "array", "minItems": 5, "maxItems": 5}},
+    "pieces": {"type": "array", "items": {"type": "array", "minItems": 4, "maxItems": 5}},
 }
 SCHEMA = schema(TrainingState, _PLAIN, **_PARTS)
 """The JSON schema of a snapshot's record."""

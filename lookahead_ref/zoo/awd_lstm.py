@@ -20,7 +20,7 @@ from lookahead_ref.zoo.fused import like
 from lookahead_ref.zoo.initializers import initializer
 from lookahead_ref.zoo.layers import dropout, embedding, lstm_layer
 from lookahead_ref.zoo.losses import Evaluation, dense_cross_entropy
-from lookahead_ref.zoo.lstm import Carried, Params, begun, checked, evaluate
+from lookahead_ref.zoo.lstm import LSTM, Carried, Params, begun, checked, evaluate
 
 _RATES = (
     *("dropout", "input_dropout", "hidden_dropout"),
@@ -75,6 +75,7 @@ class AWDLSTM:
     temporal_penalty: float = 1.0
     """Weight of the mean square of its change between steps, before its dropout."""
     backend: str = "numpy"
+    evaluation_piece = LSTM.evaluation_piece
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "hidden", "layers", "embedding"):

@@ -34,6 +34,8 @@ Carried = dict[str, dict[str, Any]]
 
 _EVALUATED_TOGETHER = 20
 _EVALUATION_WINDOW = 35
+_WINDOWS_IN_A_PIECE = 10
+_EVALUATION_PIECE = _EVALUATED_TOGETHER * _EVALUATION_WINDOW * _WINDOWS_IN_A_PIECE
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class LSTM:
     forget_bias: float = 0.0
     """The initial bias of the forget gate."""
     backend: str = "numpy"
+    evaluation_piece = _EVALUATION_PIECE
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "hidden", "layers"):
@@ -228,27 +231,39 @@ def checked(model: Any, batch: Any, carried: Carried, rng: Any, *rates: float) -
     return model.start(batch.inputs.shape[1]) if first else carried
 
 
-def evaluate(model: Any, params: Params, tokens: NDArray[Any]) -> Evaluation:
-    """Evaluate a language model's weights on a text: see `LSTM.evaluator`."""
+def evaluate(model: Any, params: Params, source: Any) -> Evaluation:
+    """Evaluate weights on a text, or on a piece of it: see `LSTM.evaluator`."""
+    tokens = getattr(source, "source", source)
     transitions = len(tokens) - 1
     if transitions < 1:
         raise ValueError(f"a text must have at least two tokens, got {len(tokens)}")
     columns = min(_EVALUATED_TOGETHER, transitions)
     steps = transitions // columns
     whole = np.arange(steps)[:, None] + steps * np.arange(columns)
-    pieces = np.split(whole, range(_EVALUATION_WINDOW, steps, _EVALUATION_WINDOW))
+    windows = np.split(whole, range(_EVALUATION_WINDOW, steps, _EVALUATION_WINDOW))
     # The rest, which does not fill all columns, continues the last one.
     rest = np.arange(steps * columns, transitions)[:, None]
-    asarray = namespace(params["embedding"]["weight"]).asarray
-    loss = right = 0.0
     carried = model.start(columns)
-    for places in [*pieces, rest] if rest.size else pieces:
+    if rest.size:
+        windows.append(rest)
+    if tokens is not source:
+        first = source.start * _WINDOWS_IN_A_PIECE // _EVALUATION_PIECE
+        last = source.start + source.size == transitions
+        windows = windows[first : None if last else first + _WINDOWS_IN_A_PIECE]
+        if first:
+            carried = trees.unflatten(carried, source.carried)
+    asarray = namespace(params["embedding"]["weight"]).asarray
+    loss = right = labels = 0.0
+    for places in windows:
         if places is rest:
             carried = trees.map(lambda state: state[-1:], carried)
         logits, carried = model.apply(params, asarray(tokens[places]), carried)
         logits = logits.reshape((-1, model.vocabulary))
-        labels = asarray(tokens[places + 1].reshape(-1))
-        entropy = softmax_cross_entropy(logits, labels, kernels=find(model.backend))
+        wanted = asarray(tokens[places + 1].reshape(-1))
+        entropy = softmax_cross_entropy(logits, wanted, kernels=find(model.backend))
+        labels += places.size
         loss += places.size * float(entropy)
-        right += places.size * accuracy(logits, labels)
-    return Evaluation(loss / transitions, right / transitions)
+        right += places.size * accuracy(logits, wanted)
+    if tokens is not source:
+        source.carried = trees.flatten(carried)
+    return Evaluation(loss / labels, right / labels)

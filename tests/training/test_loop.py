@@ -10,9 +10,9 @@ from rich.console import Console
 
 import lookahead_ref as la
 from lookahead_ref import training, trees
-from lookahead_ref.data import BatchStream, Dataset, Examples
+from lookahead_ref.data import BatchStream, Corpus, Dataset, Examples
 from lookahead_ref.training import EpochEnded, NonFiniteLossError, StepTaken, train
-from lookahead_ref.zoo import LSTM, MLP, ResNet
+from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, ResNet
 from models import pictures
 from support import assert_same_bits
 from toys import Bigram, Elsewhere, Keeping, Normalised, clouds, text
@@ -79,6 +79,40 @@ def test_an_evaluation_continues_after_the_pieces_that_a_checkpoint_holds() -> N
     seen.clear()
     run(1)
     assert seen == [9_001] * 3
+
+
+@pytest.mark.parametrize("model", [LSTM(7, hidden=2), AWDLSTM(7, hidden=3, embedding=2)])
+def test_an_evaluation_of_a_text_continues_after_the_pieces_that_a_checkpoint_holds(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = np.random.default_rng(0).integers(0, 7, 7_013)
+    data = Corpus("text", tokens[:50], tokens, tokens[:7_002], tuple("abcdefg"), 49)
+    sizes: list[int] = []
+    apply = type(model).apply
+
+    def counting(self: Any, params: Any, inputs: Any, carried: Any) -> Any:
+        sizes.append(inputs.size)
+        return apply(self, params, inputs, carried)
+
+    monkeypatch.setattr(type(model), "apply", counting)
+
+    def run(**more: Any) -> Any:
+        job: Any = {"seed": 0, "epochs": 1, "batch_size": 1, "evaluate_train": False}
+        found = train(model, data, la.SGD(0.5), **job, **more)
+        return found.params, found.history, found.test
+
+    states = Keeping()
+    params, *whole = run(checkpoints=states)
+    assert sum(sizes) == 7_012 * 2 + 7_001
+    measured = model.evaluator(params)(tokens)
+    assert whole[0][-1].validation_loss == pytest.approx(measured.loss, rel=1e-12)
+    assert whole[0][-1].validation_accuracy == pytest.approx(measured.accuracy, rel=1e-12)
+    left = set()
+    for _, snapshot in states.kept:
+        sizes.clear()
+        assert [*run(resume=snapshot)[1:]] == whole
+        left.add(sum(sizes))
+    assert left == {21_025, 14_025, 14_013, 7_013, 7_001, 1, 0}
 
 
 def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -> None:

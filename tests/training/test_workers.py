@@ -1,5 +1,6 @@
 """Workers in training: each with its share of the data, and one outer step for all."""
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lookahead_ref.data import Corpus
 from lookahead_ref.experiments import compare, sweep
 from lookahead_ref.experiments.resume import begin
 from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
+from lookahead_ref.stopping import StopRequest
 from lookahead_ref.training import NonFiniteLossError, StepTaken, StoppedError
 from lookahead_ref.training.loop import train
 from lookahead_ref.training.workers import Team
@@ -166,11 +168,10 @@ def test_callbacks_receive_a_fault_in_any_worker() -> None:
 
 def test_a_run_ends_with_the_same_bits_from_every_saved_state() -> None:
     whole = trained()
-    states: Any = Keeping()
-    states.interruptible = None  # workers stop where they meet
+    states = Keeping()
     trained(checkpoints=states)
-    # When workers have met, at the ends of epochs, and at the start.
-    expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12]
+    # After each batch of all workers, at the ends of epochs, and at the start.
+    expected = [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 12]
     assert [batches for batches, _ in states.kept] == expected
     for _, snapshot in states.kept:
         result = trained(resume=snapshot)
@@ -180,9 +181,36 @@ def test_a_run_ends_with_the_same_bits_from_every_saved_state() -> None:
     stopped = Keeping(stop_after=3)
     with pytest.raises(StoppedError):
         trained(checkpoints=stopped)
-    assert_same_bits(trained(resume=stopped.kept[-1][1]).params, whole.params)
     with pytest.raises(ValueError, match="workers must be 3, as in resume, got 2"):
         trained(2, resume=stopped.kept[-1][1])
+
+
+@pytest.mark.parametrize("check_every", [1, 2])
+def test_a_signal_ends_a_run_before_or_after_a_turn_of_all_and_nothing_is_lost(
+    check_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, loss, calls = trained(), Normalised.loss, itertools.count()
+    states: Any = Keeping(every=99)
+    before, asked = None, []
+
+    def signalled(self: Any, *given: Any) -> Any:
+        call = next(calls)
+        if call in (0, 4, 11, 24):
+            asked.append(call)
+            states.stopping.record(15)
+        return loss(self, *given)
+
+    monkeypatch.setattr(Normalised, "loss", signalled)
+    for _ in range(5):
+        states.stopping = StopRequest()
+        states.interruptible = states.stopping.interrupting
+        try:
+            found = trained(checkpoints=states, resume=before, check_every=check_every)
+        except StoppedError:
+            assert next(calls) - asked[-1] <= 3 * check_every
+            before = states.kept[-1][1]
+    assert len(asked) == 4
+    assert_same_bits(found.params, whole.params)
 
 
 # Bad input.
