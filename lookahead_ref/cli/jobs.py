@@ -159,14 +159,15 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
     """Run a job in its folder with the requested workers, and print the results."""
     with reported():
         from lookahead_ref.experiments import report
-        from lookahead_ref.experiments.estimate import work_left
+        from lookahead_ref.experiments.estimate import unfinished, work_left
         from lookahead_ref.experiments.parallel import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler, team)
-        if job.speed is None:
+        left = unfinished(job, options.output)
+        if left and job.speed is None:
             typer.echo(MEASURING, err=True)
         if options.dry_run:
-            arms, in_all = work_left(job, _at_once(options), options.output)
+            arms, in_all = work_left(job, _at_once(options), left)
             if options.as_json:
                 print_json({"arms": arms, "in_all": in_all})
             else:
@@ -177,7 +178,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )
     with job_folder(options.output, job.name.split()[-1], job.name, words) as folder:
-        typer.echo(work_left(job, _at_once(options), folder)[1], err=True)
+        typer.echo(work_left(job, _at_once(options), left)[1], err=True)
         made = report.do(job, folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

@@ -168,13 +168,11 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
     """Refuse options that the optimizer or the schedule would ignore."""
-    from lookahead_ref.experiments.optimizers import has
+    from lookahead_ref.experiments.optimizers import of_groups, refuse_unused
 
-    name, outer = settings.optimizer, settings.outer
-    for option in (*AXES, "inner_state"):
-        of_groups = any(f"{option}=" in each for each in settings.groups)
-        if _is_given(context, option) and not (has(option, name, outer) or of_groups):
-            raise ValueError(f"{option} cannot be given with {name}, which has none")
+    given = [name for name in (*AXES, "inner_state") if _is_given(context, name)]
+    groups = [own for _, own in of_groups(settings).values()]
+    refuse_unused(given, settings, *groups)
     if _is_given(context, "patience") and settings.schedule != "plateau":
         raise ValueError(f"patience cannot be given with schedule {settings.schedule}")
 

@@ -52,21 +52,32 @@ class Estimate:
         return f"{steps}{left}, about {duration(self.seconds)}"
 
 
-def work_left(job: Job, jobs: int, folder: Path | None) -> tuple[list[str], str]:
-    """Describe the work left, in a line for each arm and one for all."""
-    with one_thread():  # as parallel runs have it
-        plan, speed = job.plan, job.speed or measured(job.prepared[0])
-    each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
-    found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
-    left, runs = list[str](), []
-    trials = None if folder is None else folder / "trials"
-    for arm, trial in plan.trials():
+def unfinished(job: Job, folder: Path | None) -> list[tuple[str, float]]:
+    """Return the arm of each trial without a result, and the part of it that is done."""
+    trials, found = folder and folder / "trials", list[tuple[str, float]]()
+    for arm, trial in job.plan.trials():
         if trials is None or not trial.file(trials).exists():
             part = 0.0 if trials is None else Note.read(trials / trial.name, 0.0)[0]
-            run = found[arm.title]
-            left.append(arm.title)
-            runs.append(replace(run, done=int(part * run.steps)))
-    lines = [f"{t}: {several(left.count(t), 'run')} of {run}" for t, run in found.items()]
+            found.append((arm.title, part))
+    return found
+
+
+def work_left(
+    job: Job, jobs: int, left: Sequence[tuple[str, float]]
+) -> tuple[list[str], str]:
+    """Describe the work left, in a line for each arm and one for all."""
+    plan, speed, titles = (
+        job.plan,
+        job.speed or (0.0, 0.0, 0.0),
+        [title for title, _ in left],
+    )
+    if left and job.speed is None:
+        with one_thread():  # as parallel runs have it
+            speed = measured(job.prepared[0])
+    each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
+    found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
+    runs = [replace(found[t], done=int(part * found[t].steps)) for t, part in left]
+    lines = [f"{t}: {several(titles.count(t), 'run')} of {run}" for t, run in found.items()]
     steps, times = sum(run.left for run in runs), [run.seconds for run in runs]
     longest = max(times, default=0.0)
     together = max(sum(times) / jobs, longest)

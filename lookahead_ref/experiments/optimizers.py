@@ -1,9 +1,8 @@
 """Optimizers by their names on the command line and in result files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
@@ -11,6 +10,8 @@ from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings, assigned_once
 from lookahead_ref.system import read_table
 from lookahead_ref.training.feedback import NonMonotone
+
+T = TypeVar("T")
 
 Role = Literal["plain", "lookahead", "other"]
 """How the curve of an optimizer is drawn."""
@@ -171,8 +172,8 @@ def build(settings: TrainSettings) -> Any:
     if settings.groups:
         rest = replace(settings, groups=())
         groups = {
-            pattern: build(replace(rest, **given))
-            for pattern, given in map(partial(_group, rest), settings.groups)
+            pattern: _attributed(text, build, own)
+            for text, (pattern, own) in of_groups(settings).items()
         }
         return la.Grouped({**groups, **({} if "*" in groups else {"*": build(rest)})})
     wrapper, inner = _parse(settings.optimizer)
@@ -195,21 +196,41 @@ def build(settings: TrainSettings) -> Any:
     return _wrapped(wrapper, made, settings)
 
 
-def _group(rest: TrainSettings, text: str) -> tuple[str, dict[str, Any]]:
-    """Read ``PATTERN:NAME=VALUE,...``: settings that differ from the rest's."""
+def of_groups(settings: TrainSettings) -> dict[str, tuple[str, TrainSettings]]:
+    """Read each ``PATTERN:NAME=VALUE,...``: a pattern, and settings beside the rest's."""
+    rest = replace(settings, groups=())
+    return {text: _attributed(text, _group, rest, text) for text in settings.groups}
+
+
+def _attributed(text: str, function: Callable[..., T], *args: Any) -> T:
+    try:
+        return function(*args)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"group {text!r}: {error}") from error
+
+
+def _group(rest: TrainSettings, text: str) -> tuple[str, TrainSettings]:
     pattern, _, assigned = text.partition(":")
     if not (pattern and assigned):
-        raise ValueError(f"group must be PATTERN:NAME=VALUE,..., got {text!r}")
+        raise ValueError("it must be PATTERN:NAME=VALUE,...")
     given = {n.replace("-", "_"): v for n, v in assigned_once(assigned.split(","), "group")}
     for name in given:
         if name not in _OF_GROUPS:
-            raise ValueError(
-                f"group can change {', '.join(_OF_GROUPS)}; got {name!r} in {text!r}"
-            )
+            raise ValueError(f"it can change {', '.join(_OF_GROUPS)}; got {name!r}")
     if "optimizer" in given:
         rate = default_learning_rate(given["optimizer"], rest.model)
         given.setdefault("learning_rate", rate)
-    return pattern, given
+    own = replace(rest, **given)
+    refuse_unused(given, own)
+    return pattern, own
+
+
+def refuse_unused(given: Iterable[str], *settings: TrainSettings) -> None:
+    """Refuse options that no optimizer of these settings has."""
+    for option in given:
+        if not any(has(option, each.optimizer, each.outer) for each in settings):
+            name = settings[0].optimizer
+            raise ValueError(f"{option} cannot be given with {name}, which has none")
 
 
 def _check_outer(wrapper: str, settings: TrainSettings) -> None:

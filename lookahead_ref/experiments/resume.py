@@ -138,11 +138,12 @@ def continued(
 def _longer(settings: TrainSettings, epochs: int) -> TrainSettings:
     """Return the settings of a run that continues for more epochs."""
     whole = settings.epochs % settings.evaluate_every == 0
-    if epochs < settings.epochs or settings.schedule != "constant" or not whole:
+    endless = settings.schedule in ("constant", "plateau")
+    if epochs < settings.epochs or not endless or not whole:
         raise NoRunError(
-            f"epochs must be at least the run's, {settings.epochs}, with a constant "
-            f"schedule and evaluate_every a divisor of the run's epochs, got {epochs} with "
-            f"schedule {settings.schedule} and evaluate_every {settings.evaluate_every}"
+            f"epochs must be at least the run's, {settings.epochs}, with schedule constant "
+            f"or plateau, and evaluate_every a divisor of the run's epochs; got {epochs} "
+            f"with {settings.schedule} and {settings.evaluate_every}"
         )
     return replace(settings, epochs=epochs)
 

@@ -378,8 +378,10 @@ def _watched(
         while not ended.wait(1.0):
             show()
 
-    if any(result is not None for result in results) or any(folder.glob("*/now.json")):
+    if any(result is not None for result in results):
         show("already done", found=True)
+    elif any(folder.glob("*/now.json")):
+        show("begun before", found=True)
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from commands import succeeded
+from lookahead_ref.experiments import estimate as estimating
 from lookahead_ref.experiments import sweep, train, trials
-from lookahead_ref.experiments.estimate import estimate, measured, work_left
+from lookahead_ref.experiments.estimate import estimate, measured, unfinished, work_left
 from lookahead_ref.experiments.paper.reproduce import prepare
 from lookahead_ref.experiments.parallel import LocalProcesses
 from lookahead_ref.experiments.resume import Note
@@ -56,11 +57,13 @@ def test_evaluations_along_a_path_are_counted(name: str, count: int) -> None:
     assert found.seconds == 2.0 * count
 
 
-def test_existing_results_are_not_counted(tmp_path: Path) -> None:
+def test_existing_results_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = sweep.prepare(
         SweepSettings(("sgd", "lookahead-sgd"), seeds=2, base=TrainSettings(epochs=2))
     )
-    arms, in_all = work_left(job, 2, tmp_path)
+    arms, in_all = work_left(job, 2, unfinished(job, None))
     assert [line.split(", about")[0] for line in arms] == [
         "sgd: 2 runs of 40 steps in 2 epochs",
         "lookahead-sgd: 2 runs of 40 steps in 2 epochs",
@@ -70,10 +73,14 @@ def test_existing_results_are_not_counted(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
     for _, trial in job.plan.trials()[:3]:
         trial.file(tmp_path / "trials").touch()
-    assert work_left(job, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
+    left = unfinished(job, tmp_path)
+    assert work_left(job, 2, left)[1].startswith("1 run, 40 steps in all")
     (begun := tmp_path / "trials" / job.plan.trials()[3][1].name).mkdir()
     Note(begun, 40).write(30, "epoch 2")
-    assert work_left(job, 2, tmp_path)[1].startswith("1 run, 10 steps in all")
+    left = unfinished(job, tmp_path)
+    assert work_left(job, 2, left)[1].startswith("1 run, 10 steps in all")
+    monkeypatch.delattr(estimating, "measured")  # there is nothing to measure
+    assert work_left(job, 2, [])[1].startswith("0 runs, 0 steps in all")
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])

@@ -66,16 +66,19 @@ def test_the_weights_of_a_run_are_those_that_training_returns(here: Path) -> Non
     assert record["class_names"] == list("0123456789")
 
 
-def test_a_run_continued_past_its_end_equals_a_longer_run(here: Path) -> None:
+@pytest.mark.parametrize("schedule", ["constant", "plateau --patience 1"])
+def test_a_run_continued_past_its_end_equals_a_longer_run(
+    schedule: str, here: Path
+) -> None:
     for epochs, folder in ((1, "short"), (3, "long")):
-        succeeded(f"train --epochs {epochs} --output {folder}")
+        succeeded(f"train --epochs {epochs} --schedule {schedule} --output {folder}")
     succeeded("train --resume short --epochs 3")
     short, long = (here / f / "final.safetensors" for f in ("short", "long"))
     assert short.read_bytes() == long.read_bytes()
     assert results(here / "short")["history"] == results(here / "long")["history"]
     refused(called("train --resume short --epochs 2"), "at least the run's, 3")
     succeeded("train --epochs 1 --schedule cosine --output falling")
-    refused(called("train --resume falling --epochs 2"), "with a constant schedule")
+    refused(called("train --resume falling --epochs 2"), "with schedule constant or plate")
 
 
 def test_training_begins_with_given_weights(here: Path) -> None:
@@ -96,6 +99,7 @@ def test_training_begins_with_given_weights(here: Path) -> None:
         ("--from text", "from must be a file of this model's weights"),
         ("--from first/final.safetensors --hidden 9", "must have the shape"),
         ("--model lstm --data pydoc --accumulate 2", "accumulate must be 1 for a text"),
+        ("--accumulate 65", "accumulate must be at most the batch size, 64, got 65"),
         ("--optimizer adam --momentum 0.5", "momentum cannot be given with adam, which"),
         ("--optimizer sgd --inner-state reset", "inner_state cannot be given with sgd"),
         ("--optimizer polyak-sgd --k 3", "k cannot be given with polyak-sgd, which has"),
@@ -131,10 +135,13 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ("*bias", r"group must be PATTERN:NAME=VALUE,..., got '\*bias'"),
+        ("*bias", r"group '\*bias': it must be PATTERN:NAME=VALUE,..."),
         ("*bias:k", "group must be NAME=VALUE, got 'k'"),
         ("*bias:k=2,k=3", r"group k must be given once, got \[2, 3\]"),
-        ("*bias:epochs=2", "group can change optimizer, .*; got 'epochs'"),
+        ("*bias:epochs=2", "it can change optimizer, .*; got 'epochs'"),
+        ("*bias:k=two", r"group '\*bias:k=two': k must be a positive integer, got 'two'"),
+        ("*bias:momentum=0.9", "momentum cannot be given with lookahead-sgd, which has no"),
+        ("*bias:optimizer=foo", "group '.*': optimizer must be one of sgd, .*; got 'foo'"),
         ("nothing*:k=2", r"groups\['nothing\*'\] must be the first match of a parameter"),
         ("*bias:k=0", "k must be a positive integer, got 0"),
     ],

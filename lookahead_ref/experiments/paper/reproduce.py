@@ -11,6 +11,7 @@ from lookahead_ref.experiments import estimate, trials
 from lookahead_ref.experiments.options import command, options
 from lookahead_ref.experiments.parallel import one_thread
 from lookahead_ref.experiments.report import Findings, Job
+from lookahead_ref.experiments.resume import note
 from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Outcome, Plan, Speed
 from lookahead_ref.hyperparameters import option
@@ -96,6 +97,7 @@ def fitted(
         except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
+        note(f"measuring the {size} setting")
         with one_thread():  # as parallel runs have it
             speed = estimate.measured(runs[0])
         usual = plan(name, asked).arms[0].settings.epochs

@@ -10,7 +10,7 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.statistics import ACCURACY_AND_LOSSES, evaluated
+from lookahead_ref.experiments.statistics import ACCURACY_AND_LOSSES, against, evaluated
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary, Table
 
@@ -45,7 +45,7 @@ def plan(request: ReproduceSettings) -> Plan:
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     epochs = outcomes[0].arm.settings.epochs
-    points = tuple(dict.fromkeys((round(epochs * 50 / 60), epochs)))  # of 1 epoch: one
+    points = tuple(dict.fromkeys((max(1, epochs * 50 // 60), epochs)))  # of 1 epoch: one
     kinds = {"top-1": "validation_accuracy", "top-5": "validation_top5_accuracy"}
     table = Table(
         title=f"{evaluated(outcomes)} accuracy before the end and at the end",
@@ -71,5 +71,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         said += " Here, the earlier point is the end: a run of so few epochs has one."
     quantities = {**ACCURACY_AND_LOSSES, "validation_top5_accuracy": 2}
     differences = classifiers.from_first(outcomes, points, quantities)
-    accuracies = ("accuracy", "top-5 accuracy")
-    return classifiers.compared(outcomes, table, said, differences, *accuracies)
+    if len(points) > 1:
+        near = f"{outcomes[0].arm.settings.evaluated} top-5 accuracy"
+        said += f" {against(differences[0], near)}"
+    return classifiers.compared(outcomes, table, said, differences, "accuracy")

@@ -18,7 +18,7 @@ from commands import alone, results
 from formats import write_mnist
 from lookahead_ref import trees
 from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
-from lookahead_ref.experiments.estimate import work_left
+from lookahead_ref.experiments.estimate import unfinished, work_left
 from lookahead_ref.experiments.optimizers import where_from
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
@@ -426,7 +426,7 @@ def test_a_budget_chooses_the_largest_setting_that_fits_and_measures_once(
     job.begin(here)
     costs.clear()
     assert prepare("table3", asked, 1, here).plan == job.plan
-    assert work_left(job, 2, here)[1].endswith(" in 2 processes")
+    assert work_left(job, 2, unfinished(job, here))[1].endswith(" in 2 processes")
     with pytest.raises(KeyError):
         prepare("table3", replace(asked, budget=seconds + 1.0), 2, here)
 
