@@ -118,8 +118,9 @@ class Simulations:
             watch = watching(rows, slack, dtype)
             try:
                 simulated = self._simulated(case, bugs, watch, arithmetic)
-            except BrokenError:
-                self._blame(bugs)
+            except BrokenError:  # by an edit that cannot run alone, not by those beside it
+                edits = [bug for bug in bugs if issubclass(bug, Edit)]
+                self.broken.update(edits if len(edits) == 1 else ())
                 return 0.0
             except DiffersError as error:
                 self.left[id(result), bugs] = error.passed, *error.values
@@ -131,11 +132,6 @@ class Simulations:
             finite = (np.all(np.isfinite(each)) for _, each in observed.values())
             return 0.5 * (not all(finite))  # what it was instead is not told
         return 0.5 + agreeing(observed, simulated, slack, dtype) / 2
-
-    def _blame(self, bugs: Bugs) -> None:
-        """Note an edit that cannot run alone, not those beside it."""
-        edits = [bug for bug in bugs if issubclass(bug, Edit)]
-        self.broken.update(edits if len(edits) == 1 else ())
 
     def _simulated(
         self,

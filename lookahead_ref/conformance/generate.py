@@ -96,17 +96,13 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
     conditions = list(case["flags"])
     if "no-gradient" in conditions:
         known = [each for each in NO_GRADIENT if each.applies(case)]
-        outcomes = [_outcome(case, each.name, each) for each in known]
+        outcomes = [_outcome(case, each) for each in known]
     else:
-        reference = _outcome(case, "reference", None)
-        outcomes = [reference]
-        outcomes += [
-            _outcome(case, each.name, each)
-            for each in CONVENTIONS
-            if each.applies(case) and "overflow" not in conditions
-        ]
+        reference = _outcome(case)
+        known = [each for each in CONVENTIONS if each.applies(case)]
+        variants = (_outcome(case, each) for each in known if "overflow" not in conditions)
         # A variant that makes no difference needs no outcome.
-        outcomes[1:] = [each for each in outcomes[1:] if _fast(each) != _fast(reference)]
+        outcomes = [reference, *(x for x in variants if _fast(x) != _fast(reference))]
     case["outcomes"] = outcomes
     if conditions and conditions != ["subnormal"]:
         return {}
@@ -116,8 +112,8 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
     return shown
 
 
-def _outcome(case: PlannedCase, name: str, variant: type[Bug] | None) -> dict[str, Any]:
-    bugs = [] if variant is None else [variant]
+def _outcome(case: PlannedCase, *bugs: type[Bug]) -> dict[str, Any]:
+    """Return what passes: the reference, or with one convention that."""
     exact: Arithmetic = Overflowing() if "overflow" in case["flags"] else Exact()
     expected = simulate(case, exact, bugs)
     bounds = _table(
@@ -133,7 +129,8 @@ def _outcome(case: PlannedCase, name: str, variant: type[Bug] | None) -> dict[st
             "slots": _named(step, bounded, "slots"),
         }
 
-    return {"name": name, "steps": [written(*each) for each in enumerate(expected.steps)]}
+    steps = [written(*each) for each in enumerate(expected.steps)]
+    return {"name": bugs[0].name if bugs else "reference", "steps": steps}
 
 
 def complete_model(case: PlannedCase) -> PlannedCase:

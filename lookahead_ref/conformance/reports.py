@@ -20,13 +20,8 @@ from lookahead_ref.report.words import several
 
 Item = TypeVar("Item")
 
-_HEADS = dict(
-    zip(
-        COUNTS,
-        ("Passed", "Failed", "Known", "Errors", "Not judged", "Not offered"),
-        strict=True,
-    )
-)
+_TITLES = ("Passed", "Failed", "Known", "Errors", "Not judged", "Not offered")
+_HEADS = dict(zip(COUNTS, _TITLES, strict=True))
 COLUMNS = ("Profile", "Verdict", *_HEADS.values())
 """The columns of the table of profiles."""
 

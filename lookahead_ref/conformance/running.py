@@ -502,9 +502,13 @@ class Process:
     def _exchange(self, request: bytes, limit: float) -> bytes | None:
         """Send a request and receive a line; None if time is up."""
         deadline = time.monotonic() + limit
-        while b"\n" not in self._received:
-            if len(self._received) > self._limits.line:
+        while True:
+            line, ended, rest = self._received.partition(b"\n")
+            if len(line) > self._limits.line:
                 raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+            if ended:
+                self._received = rest
+                return line
             if self._over:
                 raise DiedError(self._how_it_ended())
             wait = deadline - time.monotonic()
@@ -519,10 +523,6 @@ class Process:
             self._take()
             if gone and len(self._received) == before:
                 raise DiedError(self._how_it_ended())
-        line, _, self._received = self._received.partition(b"\n")
-        if len(line) > self._limits.line:
-            raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
-        return line
 
     def _send(self, data: bytes) -> bytes:
         """Write as much as possible; return the rest."""
