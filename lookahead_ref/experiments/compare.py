@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
-from lookahead_ref.experiments.settings import CompareSettings, evaluation
+from lookahead_ref.experiments.settings import CompareSettings
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Table
@@ -97,7 +97,7 @@ def prepare(settings: CompareSettings) -> report.Job:
             raise ValueError(
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
-    base = replace(settings.base, **evaluation(settings.base), workers=settings.workers)
+    base = replace(settings.base, workers=settings.workers)
     arms, of_range = list[Arm](), list[Arm]()
     for method in methods(settings):
         rate = given_rate(settings, method.name)
@@ -280,8 +280,7 @@ def _final_table(
         ),
         stub="Optimizer",
         columns=(
-            statistics.quality_column(outcomes),
-            Column(f"{statistics.evaluated(outcomes)} loss", better="lower", digits=4),
+            *statistics.quality_and_loss(outcomes),
             Column("Training loss", better="lower", digits=5),
         ),
         rows=statistics.rows(outcomes, _LOSSES),

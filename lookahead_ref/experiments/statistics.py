@@ -46,11 +46,13 @@ def quality(outcome: Outcome) -> Summary:
     return summary(outcome, "validation_accuracy")
 
 
-def quality_column(outcomes: Sequence[Outcome]) -> Column:
-    """Return the heading of `quality`."""
+def quality_and_loss(outcomes: Sequence[Outcome]) -> tuple[Column, Column]:
+    """Return the headings of `quality` and of the loss."""
+    of = evaluated(outcomes)
+    first = Column(f"{of} accuracy (%)", better="higher")
     if outcomes[0].of_text:
-        return Column(f"{evaluated(outcomes)} perplexity", better="lower")
-    return Column(f"{evaluated(outcomes)} accuracy (%)", better="higher")
+        first = Column(f"{of} perplexity", better="lower")
+    return first, Column(f"{of} loss", better="lower", digits=4)
 
 
 def evaluated(outcomes: Sequence[Outcome]) -> str:

@@ -9,10 +9,10 @@ from lookahead_ref.experiments import optimizers, plugins, report, trials
 from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.options import options
 from lookahead_ref.experiments.settings import AXES, SweepSettings, TrainSettings
-from lookahead_ref.experiments.statistics import evaluated, quality_column, rows, summary
+from lookahead_ref.experiments.statistics import quality_and_loss, rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
-from lookahead_ref.report.tables import Column, Table
+from lookahead_ref.report.tables import Table
 
 _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
 
@@ -128,10 +128,7 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
             f"{planned.shown.capitalize()}. NaN: a run diverged."
         ),
         stub="Trial",
-        columns=(
-            quality_column(outcomes),
-            Column(f"{evaluated(outcomes)} loss", better="lower", digits=4),
-        ),
+        columns=quality_and_loss(outcomes),
         rows=rows(outcomes, ["validation_loss"]),
     )
 

@@ -289,10 +289,10 @@ def compared(
     table: Table,
     said: str,
     differences: Sequence[Table],
-    *accuracies: str,
+    *quantities: str,
 ) -> Findings:
     """Add differences, what they decide and the curves to a table."""
-    names = [f"{outcomes[0].arm.settings.evaluated} {name}" for name in accuracies]
+    names = [name.format(outcomes[0].arm.settings.evaluated) for name in quantities]
     words = [against(each, *names) for each in differences]
     curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

@@ -59,4 +59,4 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         differences_from(polyak, [lookahead]),
         differences_from(adam, [lookahead, around_adam]),
     ]
-    return classifiers.compared(outcomes, table, said, differences, "accuracy")
+    return classifiers.compared(outcomes, table, said, differences, "{} accuracy")

@@ -74,4 +74,4 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     if len(points) > 1:
         near = f"{outcomes[0].arm.settings.evaluated} top-5 accuracy"
         said += f" {against(differences[0], near)}"
-    return classifiers.compared(outcomes, table, said, differences, "accuracy")
+    return classifiers.compared(outcomes, table, said, differences, "{} accuracy")

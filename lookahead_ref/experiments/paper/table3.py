@@ -8,13 +8,14 @@ from lookahead_ref.experiments.paper.classifiers import (
     DIFFERS,
     WORDS,
     asked,
+    compared,
     differing,
     reported,
     shown,
 )
-from lookahead_ref.experiments.report import Findings, training_curves
+from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.statistics import against, differences_from, perplexities
+from lookahead_ref.experiments.statistics import differences_from, perplexities
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 from lookahead_ref.report.words import several
@@ -118,6 +119,4 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     of_adam = differences_from(adam, [around_adam], losses)
     said = "In the paper Lookahead lowers all three perplexities of both inner optimizers."
     names = ("training loss", "validation loss", "test loss")
-    words = [against(each, *names) for each in (of_sgd, of_adam)]
-    summary, curves = " ".join([said, *words]), {"curves": training_curves(outcomes)}
-    return Findings(summary, (table, of_sgd, of_adam), curves)
+    return compared(outcomes, table, said, [of_sgd, of_adam], *names)

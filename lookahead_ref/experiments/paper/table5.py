@@ -48,4 +48,4 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     )
     said = "In the paper all four settings of Lookahead have a higher accuracy than SGD."
     differences = classifiers.from_first(outcomes)
-    return classifiers.compared(outcomes, table, said, differences, "accuracy")
+    return classifiers.compared(outcomes, table, said, differences, "{} accuracy")
