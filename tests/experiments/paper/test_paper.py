@@ -322,7 +322,7 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     planned = table5.plan(full)
     said = " ".join(planned.notes[classifiers.DIFFERS])
     says = (
-        "The paper's slides do not state the setting's Augmentation, Learning rate, Seeds, "
+        "Of the paper's setting, these are not known: Augmentation, Learning rate, Seeds, "
     )
     assert re.match(says, said)
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
