@@ -1,8 +1,9 @@
 """Shared by the experiments on classifiers: their settings, tables and pictures.
 
 The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides
-the learning rate by five after epochs 60, 120 and 160; where that is from is in
-``words.toml``. Its slides name neither learning rates nor weight decay. Lookahead has k = 5 and the alpha of the best cell of Table 5.
+the learning rate by five after epochs 60, 120 and 160: ``words.toml`` says who says so.
+Learning rates and weight decay are not known. Lookahead has k = 5 and the alpha of the best
+cell of Table 5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from lookahead_ref.experiments.statistics import (
     summary,
 )
 from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
-from lookahead_ref.report.tables import Column, Row, Summary, Table
+from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 from lookahead_ref.system import read_table
 
 ALPHA = 0.8
@@ -46,9 +47,12 @@ _OF_SIZES = {
 }
 
 
-def reported(mean: float, deviation: float | None = None) -> Summary:
-    """Return a number of the paper, whose tables do not state the number of runs."""
-    return Summary(mean, deviation, 1)
+def stated(name: str) -> dict[str, tuple[Summary, ...]]:
+    """Return the numbers of one of the paper's tables, which state no number of runs."""
+    return {
+        arm: tuple(Summary._make([*[*x, None][:2], 1]) if x else MISSING for x in row)
+        for arm, row in WORDS["numbers"][name].items()
+    }
 
 
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:

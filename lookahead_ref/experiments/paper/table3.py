@@ -1,6 +1,6 @@
 """Table 3: perplexity of LSTM language models on Penn Treebank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lookahead_ref.experiments.optimizers import SEARCHED, Method
@@ -10,24 +10,17 @@ from lookahead_ref.experiments.paper.classifiers import (
     asked,
     compared,
     differing,
-    reported,
     shown,
+    stated,
 )
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import differences_from, perplexities
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
+from lookahead_ref.report.tables import Column, Row, Table
 from lookahead_ref.report.words import several
 
-PAPER: Mapping[str, tuple[Summary, ...]] = {
-    "SGD": (reported(43.62), reported(66.0), reported(63.90)),
-    "Lookahead (SGD)": (reported(35.02), reported(65.10), reported(63.04)),
-    "Adam": (reported(33.54), reported(61.64), reported(59.33)),
-    "Lookahead (Adam)": (reported(31.92), reported(60.28), reported(57.72)),
-    "Polyak": (MISSING, reported(61.18), reported(58.79)),
-}
-"""Perplexity on Penn Treebank: training, validation, test."""
+PAPER = stated("table3")
 
 _SMALL = TrainSettings(
     model="lstm",
