@@ -35,7 +35,8 @@ models, for one epoch. Each section took from seconds to ten hours of two cores,
 smaller model or fewer epochs than the paper's; so accuracies are far from those in the
 paper, and only the differences between methods can be compared. A program writes each
 section from the folder of its runs, and leaves the others as they are: those of 2026-11-28
-and 2026-11-29 have an older, shorter form, and their folders are gone.
+and 2026-11-29 have an older, shorter form, and their folders are gone. On the same data,
+Table 5 and Figure 9 are of the same runs.
 
 What a section says of the paper is from its slides and [a few other
 sources](reproducing.md#the-papers-settings).
@@ -110,9 +111,6 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> st
     # Besides a scaled run on the same data.
     model = found["setting"]["Model"].partition(",")[0]
     model = f", with {model}" if found["request"]["full"] else ""
-    twins = {"table5": "Figure 9 shows", "fig9": "Table 5 shows"}
-    if twin := twins.get(found["name"], ""):
-        short += f" {twin} the same runs."
     # Where the data was on that machine is nobody's concern.
     command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", found["command"])
     setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
