@@ -218,18 +218,14 @@ def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture
     """Make the picture of training loss and validation accuracy or loss."""
     of, text = outcomes[0].arm.settings.evaluated, outcomes[0].of_text
     quantity, title = "validation_accuracy", f"{of} accuracy (%)"
-    caption = (
-        f"Training loss, logarithmic, and {of} accuracy, whose axis begins where the "
-        "methods can be distinguished."
-    )
+    caption = f"Training loss, logarithmic, and {of} accuracy."
     if text:
         quantity, title = "validation_loss", f"{of} loss"
-        caption = (
-            f"Loss in nats a token, the logarithm of the perplexity; the axis of the {of} "
-            "loss shows where the methods can be told apart."
-        )
-    found = curves(outcomes, quantity)
-    limits = plots.late_limits(found, higher=not text)
+        caption = "Loss in nats a token, the logarithm of the perplexity."
+    found, limits = curves(outcomes, quantity), None
+    if len(found[0].x) > 3:  # otherwise there is little else than the start
+        limits = plots.late_limits(found, higher=not text)
+        caption += " The lower panels begin where the methods can be told apart."
     panels = [training_panel(outcomes), plots.Panel(title, found, limits=limits)]
     return drawn(panels, caption, columns=columns)
 
