@@ -191,7 +191,7 @@ def _show(
             {
                 "folder": None if folder is None else str(folder),
                 "final": asdict(last),
-                "test": measured(result.history, result.steps, test)["test"],
+                "test": measured((), result.steps, test)["test"],
                 "steps": result.steps,
                 "skipped": result.skipped,
                 "seconds": result.seconds,
