@@ -26,6 +26,9 @@ INNER: dict[str, Callable[..., Any]] = {
 }
 """Every inner optimizer, with hyperparameters that no dtype holds exactly."""
 
+OWN = Path(__file__).with_name("own.py.txt").read_text("utf-8")
+"""A user's code: an optimizer, a model and data."""
+
 INNER_STATES = ("maintain", "reset", "interpolate")
 
 on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -168,11 +168,13 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
     """Refuse options that the optimizer or the schedule would ignore."""
-    from lookahead_ref.experiments.optimizers import of_groups, refuse_unused
+    from lookahead_ref.experiments.optimizers import in_group, of_groups, refuse_unused
 
     given = [name for name in (*AXES, "inner_state") if _is_given(context, name)]
-    groups = [own for _, own in of_groups(settings).values()]
-    refuse_unused(given, settings, *groups)
+    groups = of_groups(settings)
+    refuse_unused(given, settings, *(own for *_, own in groups.values()))
+    for text, (_, names, own) in groups.items():
+        in_group(text, refuse_unused, names, own)
     if _is_given(context, "patience") and settings.schedule != "plateau":
         raise ValueError(f"patience cannot be given with schedule {settings.schedule}")
 

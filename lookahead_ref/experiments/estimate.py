@@ -77,7 +77,8 @@ def work_left(
     each = [estimate(run, speed, plan.evaluations) for run in job.prepared]
     found = dict(zip([arm.title for arm in plan.arms], each, strict=True))
     runs = [replace(found[t], done=int(part * found[t].steps)) for t, part in left]
-    lines = [f"{t}: {several(titles.count(t), 'run')} of {run}" for t, run in found.items()]
+    counts = {title: several(titles.count(title), "run") for title in titles}
+    lines = [f"{t}: {counts[t]} of {run}" for t, run in found.items() if t in counts]
     steps, times = sum(run.left for run in runs), [run.seconds for run in runs]
     longest = max(times, default=0.0)
     together = max(sum(times) / jobs, longest)

@@ -172,8 +172,8 @@ def build(settings: TrainSettings) -> Any:
     if settings.groups:
         rest = replace(settings, groups=())
         groups = {
-            pattern: _attributed(text, build, own)
-            for text, (pattern, own) in of_groups(settings).items()
+            pattern: in_group(text, build, own)
+            for text, (pattern, _, own) in of_groups(settings).items()
         }
         return la.Grouped({**groups, **({} if "*" in groups else {"*": build(rest)})})
     wrapper, inner = _parse(settings.optimizer)
@@ -196,33 +196,33 @@ def build(settings: TrainSettings) -> Any:
     return _wrapped(wrapper, made, settings)
 
 
-def of_groups(settings: TrainSettings) -> dict[str, tuple[str, TrainSettings]]:
-    """Read each ``PATTERN:NAME=VALUE,...``: a pattern, and settings beside the rest's."""
+def of_groups(settings: TrainSettings) -> dict[str, tuple[str, list[str], TrainSettings]]:
+    """Read each ``PATTERN:NAME=VALUE,...``: the pattern, the names, and all settings."""
     rest = replace(settings, groups=())
-    return {text: _attributed(text, _group, rest, text) for text in settings.groups}
+    return {text: in_group(text, _group, rest, text) for text in settings.groups}
 
 
-def _attributed(text: str, function: Callable[..., T], *args: Any) -> T:
+def in_group(text: str, function: Callable[..., T], *args: Any) -> T:
+    """Call a function, whose errors name a group."""
     try:
         return function(*args)
     except (TypeError, ValueError) as error:
         raise ValueError(f"group {text!r}: {error}") from error
 
 
-def _group(rest: TrainSettings, text: str) -> tuple[str, TrainSettings]:
+def _group(rest: TrainSettings, text: str) -> tuple[str, list[str], TrainSettings]:
     pattern, _, assigned = text.partition(":")
     if not (pattern and assigned):
         raise ValueError("it must be PATTERN:NAME=VALUE,...")
     given = {n.replace("-", "_"): v for n, v in assigned_once(assigned.split(","), "group")}
-    for name in given:
+    names = list(given)
+    for name in names:
         if name not in _OF_GROUPS:
             raise ValueError(f"it can change {', '.join(_OF_GROUPS)}; got {name!r}")
     if "optimizer" in given:
         rate = default_learning_rate(given["optimizer"], rest.model)
         given.setdefault("learning_rate", rate)
-    own = replace(rest, **given)
-    refuse_unused(given, own)
-    return pattern, own
+    return pattern, names, replace(rest, **given)
 
 
 def refuse_unused(given: Iterable[str], *settings: TrainSettings) -> None:

@@ -94,8 +94,8 @@ def measured(outcomes: Iterable[Outcome], quantity: str) -> bool:
 
 
 def interval(of: Summary) -> tuple[float, float] | None:
-    """Return a mean's 95 % interval by Student's t; None for fewer than two values."""
-    if of.deviation is None:
+    """Return a mean's 95 % interval by Student's t; None unless there are two values."""
+    if not of.deviation:
         return None
     special = require("scipy.special", "experiments", purpose="give intervals of means")
     half = float(special.stdtrit(of.n - 1, 0.975)) * of.deviation / of.n**0.5
@@ -226,7 +226,8 @@ def against(differences: Table, *quantities: str) -> str:
 
 def _ends(gain: Summary, digits: int) -> str:
     """Write its interval, with as many digits as show that an end is not zero."""
-    found = interval(gain) or ()
+    if (found := interval(gain)) is None:
+        return f"{gain.mean:+.{digits}f} with each seed"
     while any(end and not float(f"{end:.{digits}f}") for end in found):
         digits += 1
     return " to ".join(f"{end:+.{digits}f}" for end in found)

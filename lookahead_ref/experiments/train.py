@@ -146,14 +146,14 @@ def prepare(
             "validation must not be none with schedule plateau or nonmonotone, which need "
             "the validation loss"
         )
-    if hyperparameters.count("accumulate", settings.accumulate) > batch_size:
-        raise ValueError(
-            f"accumulate must be at most the batch size, {batch_size}, got "
-            f"{settings.accumulate}"
-        )
     if settings.accumulate > 1 and hasattr(data, "vocabulary"):
         raise ValueError(
             f"accumulate must be 1 for a text, whose batches cannot be split, got "
+            f"{settings.accumulate}"
+        )
+    if settings.accumulate > batch_size:
+        raise ValueError(
+            f"accumulate must be at most the batch size, {batch_size}, got "
             f"{settings.accumulate}"
         )
     # Also finds numbers that do not fit into float32.

@@ -371,7 +371,8 @@ class _Loop:
         state = self.state
         per_epoch = state.stream.batches_per_epoch
         if state.batches < per_epoch:
-            state.pieces = []  # of the test, in a run that goes on past its end
+            # Those of the test, in a run that goes on past its end.
+            state.pieces, state.read = [], {}
         if self.team.size == 1:
             self.workers[0].advance(per_epoch)
             return
@@ -511,8 +512,7 @@ class _Loop:
         if most is None:
             with self.interruptible():
                 return [*map(self._evaluator(), sources)]
-        # A text has a transition less than tokens.
-        sizes = [each.size - isinstance(each, np.ndarray) for each in sources]
+        sizes = map(Piece.whole, sources)
         left = [
             (number, start, min(most, size - start))
             for number, size in enumerate(sizes)
@@ -523,13 +523,15 @@ class _Loop:
                 raise ValueError("resume must be a state of this run: pieces are others")
         evaluate = None
         for number, start, size in left:
-            piece = Piece(sources[number], start, size, self.state.read)
+            carried = dict(self.state.read) if start else {}
+            piece = Piece(sources[number], start, size, carried)
             with self.interruptible():
                 evaluate = evaluate or self._evaluator()
                 found: Any = evaluate(piece)
             self.state.read = piece.carried
             done.append((number, size, *(float(x) for x in found if x is not None)))
-            self.pause_alone()
+            if len(self.states) == self.team.size:
+                self._pause()
         means = []
         for number in range(len(sources)):
             parts, *columns = zip(*(each for n, *each in done if n == number), strict=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -63,8 +63,8 @@ class Placement:
     def source(self, source: Any) -> Any:
         """Make a source of examples return the backend's arrays."""
         # A text's tokens stay on the host, where a model selects them.
-        text = isinstance(getattr(source, "source", source), np.ndarray)
-        if self.on_host or text:
+        read = source.source if isinstance(source, Piece) else source
+        if self.on_host or isinstance(read, np.ndarray):
             return source
         return _PlacedSource(source, self)
 
@@ -174,8 +174,8 @@ class TrainingState:
         counts = {name: saved.pop(name) for name, n in [*saved.items()] if type(n) is int}
         finite = np.isfinite(sum(loss for _, _, loss, *_ in self.pieces))
         # Each batch makes new carried values, which nothing writes to.
-        every = {"optimizer": saved, "carried": self.carried, "read": self.read}
-        arrays = trees.flatten(every)
+        every = {"optimizer": saved, "carried": self.carried}
+        arrays = trees.flatten(every | ({"read": self.read} if finite else {}))
         record = {
             "counts": counts,
             **{name: getattr(self, name) for name in _PLAIN},
@@ -330,9 +330,15 @@ def evaluator(
     place = placement.source
     if carries(model):
         evaluate = model.evaluator(params, place(train_source))
-        return lambda source: evaluate(place(source))
-    plain = cast("PlainModel", model)
-    return lambda source: plain.evaluate(params, place(source))
+    else:
+        evaluate = partial(cast("PlainModel", model).evaluate, params)
+
+    def evaluated(source: Any) -> Measured:
+        if hasattr(model, "evaluation_piece") and not isinstance(source, Piece):
+            source = Piece(source, 0, Piece.whole(source), {})
+        return evaluate(place(source))
+
+    return evaluated
 
 
 @dataclass
@@ -343,7 +349,13 @@ class Piece:
     start: int
     size: int
     carried: dict[str, Any]
-    """What a model of texts carries from the piece before, and then to the next."""
+    """What a model of texts carries from the piece before, nothing at the start of a text;
+    then what it carries to the next."""
+
+    @staticmethod
+    def whole(source: Any) -> int:
+        """Return the size of a source: its examples, or the tokens of a text but one."""
+        return int(source.size - isinstance(source, np.ndarray))
 
     def take(self, indices: Any) -> Any:
         """Return examples by their places in the piece."""

@@ -34,8 +34,7 @@ Carried = dict[str, dict[str, Any]]
 
 _EVALUATED_TOGETHER = 20
 _EVALUATION_WINDOW = 35
-_WINDOWS_IN_A_PIECE = 10
-_EVALUATION_PIECE = _EVALUATED_TOGETHER * _EVALUATION_WINDOW * _WINDOWS_IN_A_PIECE
+_EVALUATION_STEP = _EVALUATED_TOGETHER * _EVALUATION_WINDOW
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class LSTM:
     forget_bias: float = 0.0
     """The initial bias of the forget gate."""
     backend: str = "numpy"
-    evaluation_piece = _EVALUATION_PIECE
+    evaluation_piece = 10 * _EVALUATION_STEP
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "hidden", "layers"):
@@ -247,10 +246,14 @@ def evaluate(model: Any, params: Params, source: Any) -> Evaluation:
     if rest.size:
         windows.append(rest)
     if tokens is not source:
-        first = source.start * _WINDOWS_IN_A_PIECE // _EVALUATION_PIECE
+        first, over = divmod(source.start, _EVALUATION_STEP)
+        if over:
+            message = f"evaluation_piece must be a multiple of {_EVALUATION_STEP}"
+            raise ValueError(f"{message}, got a piece that begins at {source.start}")
+        count = source.size // _EVALUATION_STEP
         last = source.start + source.size == transitions
-        windows = windows[first : None if last else first + _WINDOWS_IN_A_PIECE]
-        if first:
+        windows = windows[first : None if last else first + count]
+        if source.carried:
             carried = trees.unflatten(carried, source.carried)
     asarray = namespace(params["embedding"]["weight"]).asarray
     loss = right = labels = 0.0

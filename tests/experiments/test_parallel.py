@@ -27,7 +27,7 @@ from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.sweep import plan
 from lookahead_ref.report.files import jsonable
 from lookahead_ref.stopping import StopRequest
-from own_code import OWN
+from support import OWN
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from lookahead_ref.cli.app import main
 from lookahead_ref.experiments import compare, optimizers, plugins, train
 from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
-from own_code import OWN
-from support import assert_same_bits
+from support import OWN, assert_same_bits
 
 WRONG = Path(__file__).with_name("wrong.py.txt").read_text("utf-8")
 SIGNED = "--optimizer mine.py:Signed"

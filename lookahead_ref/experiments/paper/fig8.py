@@ -77,9 +77,10 @@ def _breadth(outcomes: Sequence[Outcome], loss: str) -> str:
     # The usual learning rate and the usual momentum are one setting.
     each = {outcome.arm.settings: outcome for outcome in outcomes}.values()
     ends = np.array([outcome.final(loss) for outcome in each])
+    ends = ends[:, np.isfinite(ends).any(axis=0)]
     inside = [[outcome.arm.role == "lookahead"] for outcome in each]
     good = ends <= 2 * np.nanmin(ends, axis=0)
     gain = summarize(np.where(inside, good, -1 * good).sum(axis=0).tolist())
     of = several(len(ends) // 2, "setting")
-    effect = f"a {LOSSES[loss]} of at most twice the lowest in more of {of} than SGD"
+    effect = f"a {LOSSES[loss]} of at most twice the lowest in more of the {of} than SGD"
     return verdicts(effect, {"Lookahead": gain}, 1, 2)

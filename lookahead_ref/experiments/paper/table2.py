@@ -40,8 +40,9 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    epochs = outcomes[0].arm.settings.epochs
-    points = tuple(dict.fromkeys((max(1, epochs * 50 // 60), epochs)))  # of 1 epoch: one
+    *measured, end = outcomes[0].measured[1:]
+    early = [epoch for epoch in measured if epoch <= end * 50 / 60]
+    points = (*early[-1:], end)
     kinds = {"top-1": "validation_accuracy", "top-5": "validation_top5_accuracy"}
     table = Table(
         title=f"{evaluated(outcomes)} accuracy before the end and at the end",

@@ -20,7 +20,7 @@ from lookahead_ref import trees
 from lookahead_ref.experiments import compare, estimate, plugins, statistics, sweep, train
 from lookahead_ref.experiments.estimate import unfinished, work_left
 from lookahead_ref.experiments.optimizers import where_from
-from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
+from lookahead_ref.experiments.paper import classifiers, fig8, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import (
     NAMES,
@@ -309,6 +309,23 @@ def test_a_single_seed_decides_nothing() -> None:
     assert one_seed == "Here, one seed gives no interval: an effect is not decided."
     assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
     assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "not seen"
+    alike = statistics.verdicts("an effect", {"a": summarize([1.0, 1.0])}, 1, 2)
+    assert alike.endswith("is not decided for a (+1.00 with each seed).")
+
+
+def test_figure_8_counts_the_settings_that_train_well() -> None:
+    # The second seed of SGD trains well with another rate, too; every last run diverges.
+    some = {"learning rate 0.2": [0.1, 0.1, 0.1], "learning rate 0.1": [0.3, 0.1, 0.3]}
+    some["momentum 0.9"] = some["learning rate 0.2"]
+    planned = fig8.plan(QUICK)
+    outcomes = [
+        replace(outcome("", [*losses, None]), arm=arm)
+        for arm in planned.arms
+        for alone in [some.get(arm.family, [0.3, 0.3, 0.3])]
+        for losses in [alone if arm.role == "plain" else [0.1, 0.1, 0.1]]
+    ]
+    said = fig8.find(planned, outcomes).summary
+    assert "more of the 7 settings than SGD is seen for Lookahead (+4.23 to +7.10)." in said
 
 
 def test_an_interval_is_students() -> None:
