@@ -31,9 +31,9 @@ Each of the paper's tables and figures is a command, `lookahead-ref reproduce NA
 full setting (`--full`, on your own data), a small one that takes minutes and one between;
 see [how to repeat them](reproducing.md). This page shows results of small and middle
 settings, on the paper's data first, where it was run; ResNet-50 and AWD-LSTM are the full
-models, for one or two epochs. Each section took from seconds to ten hours of two cores, with a
-smaller model or fewer epochs than the paper's; so accuracies are far from those in the
-paper, and only the differences between methods can be compared. A program writes each
+models, for one or two epochs. Each section took from seconds to ten hours of two cores,
+with a smaller model or fewer epochs than the paper's; so accuracies are far from those in
+the paper, and only the differences between methods can be compared. A program writes each
 section from the folder of its runs, and leaves the others as they are: those of 2026-11-28
 and 2026-11-29 have an older, shorter form, and their folders are gone. On the same data,
 Table 5 and Figure 9 are of the same runs.
