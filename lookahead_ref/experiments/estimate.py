@@ -66,11 +66,8 @@ def work_left(
     job: Job, jobs: int, left: Sequence[tuple[str, float]]
 ) -> tuple[list[str], str]:
     """Describe the work left, in a line for each arm and one for all."""
-    plan, speed, titles = (
-        job.plan,
-        job.speed or (0.0, 0.0, 0.0),
-        [title for title, _ in left],
-    )
+    plan, titles = job.plan, [title for title, _ in left]
+    speed = job.speed or (0.0, 0.0, 0.0)
     if left and job.speed is None:
         with one_thread():  # as parallel runs have it
             speed = measured(job.prepared[0])

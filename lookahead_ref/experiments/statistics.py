@@ -94,7 +94,7 @@ def measured(outcomes: Iterable[Outcome], quantity: str) -> bool:
 
 
 def interval(of: Summary) -> tuple[float, float] | None:
-    """Return a mean's 95 % interval by Student's t; None unless there are two values."""
+    """Return a mean's 95 % interval by Student's t; None unless two values differ."""
     if not of.deviation:
         return None
     special = require("scipy.special", "experiments", purpose="give intervals of means")

@@ -313,6 +313,7 @@ class _Loop:
 
     def __post_init__(self) -> None:
         self.state = self.states[0]
+        self.alone = len(self.states) == self.team.size  # all workers are in this process
         self.workers: Sequence[Steps] = ()
         self.began = time.perf_counter() - self.state.seconds
         self.saved: tuple[int, ...] | None = None
@@ -380,7 +381,7 @@ class _Loop:
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
             stop = min(meeting, per_epoch)
-            if len(self.states) == self.team.size:
+            if self.alone:
                 # In one process they take turns, between which the run can stop.
                 stop = min(stop, state.batches + self.workers[0].check_every)
             with self.team.together(self.end):
@@ -443,8 +444,8 @@ class _Loop:
     @contextmanager
     def interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
         """Let a request to stop undo and end the block."""
-        kept, places = self.checkpoints, [each.batches for each in self.states]
-        if kept is None or places != [self.state.batches] * self.team.size:
+        kept, places = self.checkpoints, {each.batches for each in self.states}
+        if kept is None or not self.alone or len(places) > 1:
             yield  # workers stop only together
             return
         place = self.state.place()
@@ -512,10 +513,9 @@ class _Loop:
         if most is None:
             with self.interruptible():
                 return [*map(self._evaluator(), sources)]
-        sizes = map(Piece.whole, sources)
         left = [
             (number, start, min(most, size - start))
-            for number, size in enumerate(sizes)
+            for number, size in enumerate(map(Piece.whole, sources))
             for start in range(0, max(1, size), most)
         ]
         for number, size, *_ in done:
@@ -530,12 +530,12 @@ class _Loop:
                 found: Any = evaluate(piece)
             self.state.read = piece.carried
             done.append((number, size, *(float(x) for x in found if x is not None)))
-            if len(self.states) == self.team.size:
+            if self.alone:
                 self._pause()
         means = []
         for number in range(len(sources)):
-            parts, *columns = zip(*(each for n, *each in done if n == number), strict=True)
-            means.append(Evaluation(*np.average(columns, axis=1, weights=parts).tolist()))
+            sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
+            means.append(Evaluation(*np.average(columns, axis=1, weights=sizes).tolist()))
         return means
 
     def _watch(self) -> None:

@@ -237,36 +237,33 @@ def evaluate(model: Any, params: Params, source: Any) -> Evaluation:
     if transitions < 1:
         raise ValueError(f"a text must have at least two tokens, got {len(tokens)}")
     columns = min(_EVALUATED_TOGETHER, transitions)
-    steps = transitions // columns
-    whole = np.arange(steps)[:, None] + steps * np.arange(columns)
-    windows = np.split(whole, range(_EVALUATION_WINDOW, steps, _EVALUATION_WINDOW))
-    # The rest, which does not fill all columns, continues the last one.
-    rest = np.arange(steps * columns, transitions)[:, None]
+    steps, first, last = transitions // columns, 0, transitions
     carried = model.start(columns)
-    if rest.size:
-        windows.append(rest)
     if tokens is not source:
-        first, over = divmod(source.start, _EVALUATION_STEP)
-        if over:
+        first, last = source.start, source.start + source.size
+        if first % _EVALUATION_STEP:
             message = f"evaluation_piece must be a multiple of {_EVALUATION_STEP}"
-            raise ValueError(f"{message}, got a piece that begins at {source.start}")
-        count = source.size // _EVALUATION_STEP
-        last = source.start + source.size == transitions
-        windows = windows[first : None if last else first + count]
+            raise ValueError(f"{message}, got a piece that begins at {first}")
         if source.carried:
             carried = trees.unflatten(carried, source.carried)
+    rows = np.arange(first // columns, last // columns)[:, None]
+    whole = rows + steps * np.arange(columns)
+    windows = np.split(whole, range(_EVALUATION_WINDOW, len(rows), _EVALUATION_WINDOW))
+    # The rest, which does not fill all columns, continues the last one.
+    rest = np.arange(steps * columns, last)[:, None]
     asarray = namespace(params["embedding"]["weight"]).asarray
-    loss = right = labels = 0.0
-    for places in windows:
+    loss = right = 0.0
+    for places in [*windows, rest]:
+        if not places.size:
+            continue
         if places is rest:
             carried = trees.map(lambda state: state[-1:], carried)
         logits, carried = model.apply(params, asarray(tokens[places]), carried)
         logits = logits.reshape((-1, model.vocabulary))
-        wanted = asarray(tokens[places + 1].reshape(-1))
-        entropy = softmax_cross_entropy(logits, wanted, kernels=find(model.backend))
-        labels += places.size
+        labels = asarray(tokens[places + 1].reshape(-1))
+        entropy = softmax_cross_entropy(logits, labels, kernels=find(model.backend))
         loss += places.size * float(entropy)
-        right += places.size * accuracy(logits, wanted)
+        right += places.size * accuracy(logits, labels)
     if tokens is not source:
         source.carried = trees.flatten(carried)
-    return Evaluation(loss / labels, right / labels)
+    return Evaluation(loss / (last - first), right / (last - first))

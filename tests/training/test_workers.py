@@ -181,6 +181,7 @@ def test_a_run_ends_with_the_same_bits_from_every_saved_state() -> None:
     stopped = Keeping(stop_after=3)
     with pytest.raises(StoppedError):
         trained(checkpoints=stopped)
+    assert_same_bits(trained(resume=stopped.kept[-1][1]).params, whole.params)
     with pytest.raises(ValueError, match="workers must be 3, as in resume, got 2"):
         trained(2, resume=stopped.kept[-1][1])
 
