@@ -49,6 +49,14 @@ Each section names a claim of the paper and says whether it was seen here. Diffe
 taken seed by seed. If the 95 % interval of the mean difference, by Student's t, excludes
 zero, the effect is *seen*, or, if the difference has the other sign, *not seen*. If the
 interval includes zero, the effect is *not decided*.
+
+## Lookahead at a glance
+
+What the sections below say of Lookahead, where more than one seed was run; of the bundled
+data, the digits and Python's help, only the sections themselves speak. If nothing had an
+effect, one comparison in forty would still be *seen*.
+
+{rows}
 """
 
 
@@ -64,13 +72,49 @@ def page(
 ) -> str:
     """Write the page, in Markdown, from ``results.json`` of reproductions and as it was."""
     sections = {
-        section.partition("\n")[0]: section for section in before.split("\n## ")[1:]
+        section.partition("\n")[0]: section for section in before.split("\n## ")[2:]
     }
     for each, names in zip(results, pictures or [()] * len(results), strict=True):
         section = _section(each, names, note)
         sections[section.partition("\n")[0]] = section.removesuffix("\n")
     order = sorted(sections, key=_place)
-    return "\n## ".join([_HEAD, *(sections[head].strip() + "\n" for head in order)])
+    head = _HEAD.format(rows=_at_a_glance([sections[head] for head in order]))
+    return "\n## ".join([head, *(sections[head].strip() + "\n" for head in order)])
+
+
+_CLAIM = re.compile(
+    r"^- Here, by 95 % intervals over \d+ seeds, (an? .*?) is (.*)\.$", re.M
+)
+_VERDICT = re.compile(r"(?:^|; )(seen|not seen|not decided|not known, as .*?,) for ")
+
+
+def _at_a_glance(sections: Sequence[str]) -> str:
+    """Make a table of what sections on the paper's kind of data say of Lookahead."""
+    rows = dict[tuple[str, ...], str]()  # the first of those that are of the same runs
+    for section in sections:
+        heading = section.partition("\n")[0]
+        title, _, data = heading.partition(", on ")
+        if data.startswith(_BUNDLED):
+            continue
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for effect, said in _CLAIM.findall(section):
+            parts = _VERDICT.split(said)[1:]
+            arms = dict(zip(parts[::2], map(_lookahead, parts[1::2]), strict=True))
+            if any(arms.values()):
+                cells = [arms.get(each, "") for each in ("seen", "not seen", "not decided")]
+                name = f"[{title.partition(':')[0]}, {data}](#{anchor})"
+                rows.setdefault((data, effect, *cells), name)
+    table = ["| On | Effect | Seen | Not seen | Not decided |", "| --- " * 5 + "|"]
+    table += [f"| {' | '.join([name, *row[1:]])} |" for row, name in rows.items()]
+    return "\n".join(table)
+
+
+def _lookahead(arms: str) -> str:
+    """Keep, of arms with their intervals, those of Lookahead."""
+    each = re.split(r"(?<=\)), ", arms)
+    return "; ".join(
+        arm for arm in each if re.match("Lookahead|k = |learning|momentum", arm)
+    )
 
 
 def _place(heading: str) -> tuple[int, bool]:
