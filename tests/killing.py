@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -52,14 +52,14 @@ DISK = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")
 """What changes the disk."""
 
 
-def kill_before(point: int, owners: Mapping[Any, Sequence[str]] = DISK) -> None:
-    """Have this process kill itself before the call of this number."""
+def kill_before(point: int, owners: Any = DISK, how: int = signal.SIGKILL) -> None:
+    """Have this process send itself a signal before the call of this number."""
     numbers = itertools.count(1)
 
     def watch(call: Any) -> Any:
         def watched(*arguments: Any, **options: Any) -> Any:
             if next(numbers) == point:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), how)
             return call(*arguments, **options)
 
         return watched

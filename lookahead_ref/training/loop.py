@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -46,6 +46,7 @@ from lookahead_ref.zoo.losses import Evaluation
 
 # On a device, reading a number waits for all earlier work.
 _DEVICE_CHECK_EVERY = 50
+_TURN = 1.0  # seconds, after which processes ask each other whether to stop
 
 
 class Checkpoints(Protocol):
@@ -317,6 +318,7 @@ class _Loop:
         self.workers: Sequence[Steps] = ()
         self.began = time.perf_counter() - self.state.seconds
         self.saved: tuple[int, ...] | None = None
+        self.turn = 1  # batches of each worker
 
     def share_history(self) -> None:
         """Pass the history to schedules and averages that depend on it."""
@@ -352,9 +354,7 @@ class _Loop:
             self._end_epoch(state.epoch + 1)
         self._pause(save=True)
         test = getattr(self.data, "test", None)
-        tested = None
-        if test is not None and self.team.leads:
-            (tested,) = self._evaluations(test)
+        (tested,) = (None,) if test is None else self._evaluations(test)
         self.end(None, tested)
         return TrainingResult(
             params=state.placement.fetch(state.stepper.evaluation_params()),
@@ -380,13 +380,16 @@ class _Loop:
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
-            stop = min(meeting, per_epoch)
-            if self.alone:
-                # In one process they take turns, between which the run can stop.
-                stop = min(stop, state.batches + self.workers[0].check_every)
+            # They take turns, between which the run can stop.
+            turn = max(self.turn, self.workers[0].check_every)
+            first, stop = state.batches, min(meeting, per_epoch, state.batches + turn)
+            began = time.perf_counter()
             with self.team.together(self.end):
                 for worker in self.workers:
                     worker.advance(stop)
+            if not self.alone:
+                took = time.perf_counter() - began
+                self.turn = int(_TURN * (stop - first) / took)
             if state.batches == meeting:
                 self._synchronize()
             self._pause()
@@ -408,23 +411,22 @@ class _Loop:
         if self.team.size == 1:
             self._pause()
 
-    def _pause(self, *, save: bool = False) -> None:
-        """Save the state if due, and stop if asked to."""
-        kept, batches = self.checkpoints, self.state.batches_in_all
-        stop = kept is not None and kept.stopping()
-        due = kept is not None and (save or kept.due(batches))
-        stop, due = self.team.broadcast((stop, due))
-        if stop:
-            self._stop()
-        if due:
-            self._save()
-
-    def _save(self) -> None:
-        # A stopped evaluation has changed nothing.
-        state = self.state
+    def _pause(self, *, save: bool = False, stop: bool = False) -> None:
+        """Save the state if due, and stop if asked to, in all processes."""
+        state, kept = self.state, self.checkpoints
         place = state.batches_in_all, len(state.history), len(state.pieces)
-        if place == self.saved:
-            return
+        if kept is not None:
+            stop = stop or kept.stopping()
+            # A stopped evaluation has changed nothing.
+            save = (save or stop or kept.due(place[0])) and place != self.saved
+        save, stop, self.turn = self.team.broadcast((save, stop, self.turn))
+        if save:
+            self._save(place)
+        if stop:
+            self.end("stopped")
+            raise StoppedError(state.step)
+
+    def _save(self, place: tuple[int, ...]) -> None:
         self.state.seconds = self._seconds()
         # No run can continue from weights that are not finite: keep the last good ones.
         finite = [first_nonfinite(each.stepper.params) is None for each in self.states]
@@ -433,13 +435,8 @@ class _Loop:
         self.saved = place
         copies = self.team.gather([state.on_host() for state in self.states])
         if self.checkpoints is not None:
-            self.checkpoints.save(self.state.batches_in_all, joined(copies))
+            self.checkpoints.save(place[0], joined(copies))
         self.team.broadcast(None)  # once it is written
-
-    def _stop(self) -> NoReturn:
-        self._save()
-        self.end("stopped")
-        raise StoppedError(self.state.step)
 
     @contextmanager
     def interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
@@ -457,7 +454,7 @@ class _Loop:
                 self.state.go_back(place)
             else:
                 self.state.restore(before)
-            self._stop()
+            self._pause(stop=True)
 
     def _measured(self, epoch: int) -> bool:
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
@@ -483,56 +480,49 @@ class _Loop:
         self._pause()
 
     def _recorded(self, epoch: int) -> EpochRecord:
-        """Evaluate in one process, and send the record to all."""
         sums = self.team.gather([(each.loss_sum, each.labels) for each in self.states])
         loss, labels = map(sum, zip(*sums, strict=True))
-        record = None
-        if self.team.leads:
-            record = self._evaluated(epoch, loss / labels if labels else None)
-        return cast("EpochRecord", self.team.broadcast(record))
-
-    def _evaluated(self, epoch: int, batch_loss: float | None) -> EpochRecord:
         sources = [self.data.train] * self.evaluate_train + [self.data.validation]
         *train, on_validation = self._evaluations(*sources)
         on_train = train[0] if train else None
         return EpochRecord(
             epoch=epoch,
             step=self.state.step,
-            batch_loss=batch_loss,
+            batch_loss=loss / labels if labels else None,
             train_loss=None if on_train is None else on_train.loss,
             train_accuracy=None if on_train is None else on_train.accuracy,
             validation_loss=on_validation.loss,
             validation_accuracy=on_validation.accuracy,
-            validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
+            validation_top5_accuracy=on_validation.top5_accuracy,
             skipped=self.state.skipped,
         )
 
-    def _evaluations(self, *sources: Any) -> list[Any]:
-        """Evaluate sources, in pieces if the model allows it; not again what is kept."""
+    def _evaluations(self, *sources: Any) -> list[Evaluation]:
+        """Evaluate sources in one process, by pieces that are kept, and tell all."""
         most, done = getattr(self.model, "evaluation_piece", None), self.state.pieces
-        if most is None:
-            with self.interruptible():
-                return [*map(self._evaluator(), sources)]
         left = [
-            (number, start, min(most, size - start))
-            for number, size in enumerate(map(Piece.whole, sources))
-            for start in range(0, max(1, size), most)
+            (number, start, min(most or 1, size - start))
+            for number, source in enumerate(sources)
+            for size in [Piece.whole(source) if most else 1]
+            for start in range(0, max(1, size), most or 1)
         ]
         for number, size, *_ in done:
             if not left or (number, size) != left.pop(0)[::2]:
                 raise ValueError("resume must be a state of this run: pieces are others")
         evaluate = None
-        for number, start, size in left:
-            carried = dict(self.state.read) if start else {}
-            piece = Piece(sources[number], start, size, carried)
-            with self.interruptible():
-                evaluate = evaluate or self._evaluator()
-                found: Any = evaluate(piece)
-            self.state.read = piece.carried
-            done.append((number, size, *(float(x) for x in found if x is not None)))
-            if self.alone:
-                self._pause()
+        for number, start, size in self.team.broadcast(left):
+            if self.team.leads:
+                carried = dict(self.state.read) if start else {}
+                piece = Piece(sources[number], start, size, carried)
+                with self.interruptible():
+                    evaluate = evaluate or self._evaluator()
+                    found = evaluate(piece if most else piece.source)
+                self.state.read = piece.carried
+                values = (getattr(found, name, None) for name in Evaluation._fields)
+                done.append((number, size, *(float(x) for x in values if x is not None)))
+            self._pause()
         means = []
+        done = self.team.broadcast(done)
         for number in range(len(sources)):
             sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
             means.append(Evaluation(*np.average(columns, axis=1, weights=sizes).tolist()))
