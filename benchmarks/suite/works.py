@@ -50,7 +50,7 @@ class MLPWork:
 
     sizes: tuple[int, ...] = (784, 512, 512, 10)
     batch: int = 128
-    steps: int = 100
+    steps: int = 60  # MNIST's test pictures suffice
     """In a whole run."""
 
     def model(self, backend: str) -> Any:
