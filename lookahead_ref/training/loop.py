@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -46,7 +46,7 @@ from lookahead_ref.zoo.losses import Evaluation
 
 # On a device, reading a number waits for all earlier work.
 _DEVICE_CHECK_EVERY = 50
-_TURN = 1.0  # seconds, after which processes ask each other whether to stop
+_TURN = 1.0  # seconds, after which other processes ask the first whether to stop
 
 
 class Checkpoints(Protocol):
@@ -263,7 +263,7 @@ def train(
             on_nonfinite=on_nonfinite,
             check_every=check_every,
             report=loop.report if each is state else lambda _: None,
-            interruptible=loop.interruptible,
+            interruptible=loop.interruptible if loop.alone else lambda _: nullcontext(),
             pause=loop.pause_alone,
         )
         for each in states
@@ -347,6 +347,7 @@ class _Loop:
         with self.interruptible():
             self.report(started)
         self.began += time.perf_counter() - before  # none of the training's time
+        self._pause()
         if not state.history:
             self._end_epoch(0)
         while state.epoch < self.epochs:
@@ -354,7 +355,8 @@ class _Loop:
             self._end_epoch(state.epoch + 1)
         self._pause(save=True)
         test = getattr(self.data, "test", None)
-        (tested,) = (None,) if test is None else self._evaluations(test)
+        found = [] if test is None else self._evaluations(test)
+        tested = found[0] if found else None
         self.end(None, tested)
         return TrainingResult(
             params=state.placement.fetch(state.stepper.evaluation_params()),
@@ -387,8 +389,8 @@ class _Loop:
             with self.team.together(self.end):
                 for worker in self.workers:
                     worker.advance(stop)
-            if not self.alone:
-                took = time.perf_counter() - began
+            if not self.alone and stop < per_epoch:  # the last batch may be smaller
+                took = max(time.perf_counter() - began, 1e-9)
                 self.turn = int(_TURN * (stop - first) / took)
             if state.batches == meeting:
                 self._synchronize()
@@ -415,11 +417,12 @@ class _Loop:
         """Save the state if due, and stop if asked to, in all processes."""
         state, kept = self.state, self.checkpoints
         place = state.batches_in_all, len(state.history), len(state.pieces)
-        if kept is not None:
+        if kept is not None:  # in the first worker's process
             stop = stop or kept.stopping()
             # A stopped evaluation has changed nothing.
             save = (save or stop or kept.due(place[0])) and place != self.saved
-        save, stop, self.turn = self.team.broadcast((save, stop, self.turn))
+        now = save and kept is not None, stop, self.turn
+        save, stop, self.turn = self.team.broadcast(now)
         if save:
             self._save(place)
         if stop:
@@ -440,9 +443,9 @@ class _Loop:
 
     @contextmanager
     def interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
-        """Let a request to stop undo and end the block."""
+        """Let a request to stop undo and end the block, after which all pause."""
         kept, places = self.checkpoints, {each.batches for each in self.states}
-        if kept is None or not self.alone or len(places) > 1:
+        if kept is None or len(places) > 1:
             yield  # workers stop only together
             return
         place = self.state.place()
@@ -480,31 +483,44 @@ class _Loop:
         self._pause()
 
     def _recorded(self, epoch: int) -> EpochRecord:
+        """Evaluate in one process, and send the record to all."""
         sums = self.team.gather([(each.loss_sum, each.labels) for each in self.states])
         loss, labels = map(sum, zip(*sums, strict=True))
         sources = [self.data.train] * self.evaluate_train + [self.data.validation]
-        *train, on_validation = self._evaluations(*sources)
-        on_train = train[0] if train else None
-        return EpochRecord(
-            epoch=epoch,
-            step=self.state.step,
-            batch_loss=loss / labels if labels else None,
-            train_loss=None if on_train is None else on_train.loss,
-            train_accuracy=None if on_train is None else on_train.accuracy,
-            validation_loss=on_validation.loss,
-            validation_accuracy=on_validation.accuracy,
-            validation_top5_accuracy=on_validation.top5_accuracy,
-            skipped=self.state.skipped,
-        )
+        record, found = None, self._evaluations(*sources)
+        if found:
+            *train, on_validation = found
+            on_train = train[0] if train else None
+            record = EpochRecord(
+                epoch=epoch,
+                step=self.state.step,
+                batch_loss=loss / labels if labels else None,
+                train_loss=None if on_train is None else on_train.loss,
+                train_accuracy=None if on_train is None else on_train.accuracy,
+                validation_loss=on_validation.loss,
+                validation_accuracy=on_validation.accuracy,
+                validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
+                skipped=self.state.skipped,
+            )
+        return cast("EpochRecord", self.team.broadcast(record))
 
-    def _evaluations(self, *sources: Any) -> list[Evaluation]:
-        """Evaluate sources in one process, by pieces that are kept, and tell all."""
+    def _evaluations(self, *sources: Any) -> list[Any]:
+        """Evaluate sources in the first worker's process, which returns the results.
+
+        That is in pieces, if the model allows it, which are not done again.
+        """
         most, done = getattr(self.model, "evaluation_piece", None), self.state.pieces
+        if most is None:
+            found = []
+            if self.team.leads:
+                with self.interruptible():
+                    found = [*map(self._evaluator(), sources)]
+            self._pause()
+            return found
         left = [
-            (number, start, min(most or 1, size - start))
-            for number, source in enumerate(sources)
-            for size in [Piece.whole(source) if most else 1]
-            for start in range(0, max(1, size), most or 1)
+            (number, start, min(most, size - start))
+            for number, size in enumerate(map(Piece.whole, sources))
+            for start in range(0, max(1, size), most)
         ]
         for number, size, *_ in done:
             if not left or (number, size) != left.pop(0)[::2]:
@@ -516,14 +532,12 @@ class _Loop:
                 piece = Piece(sources[number], start, size, carried)
                 with self.interruptible():
                     evaluate = evaluate or self._evaluator()
-                    found = evaluate(piece if most else piece.source)
+                    measured: Any = evaluate(piece)
                 self.state.read = piece.carried
-                values = (getattr(found, name, None) for name in Evaluation._fields)
-                done.append((number, size, *(float(x) for x in values if x is not None)))
+                done.append((number, size, *(float(x) for x in measured if x is not None)))
             self._pause()
         means = []
-        done = self.team.broadcast(done)
-        for number in range(len(sources)):
+        for number in range(len(sources) if self.team.leads else 0):
             sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
             means.append(Evaluation(*np.average(columns, axis=1, weights=sizes).tolist()))
         return means
