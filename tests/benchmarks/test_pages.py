@@ -108,7 +108,7 @@ FIGURES: Figures = {
 def test_the_page_says_what_runs_were_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = "; steps in a turn: 100 of mlp, 30 of lstm, 4 of awd-lstm, 10 of resnet18"
+    steps = "; steps in a turn: 60 of mlp, 30 of lstm, 4 of awd-lstm, 10 of resnet18"
     assert page.data().startswith(f"Whole runs draw their data at random{steps}, ")
     (tmp_path / "ptb").mkdir()
     monkeypatch.setattr(settings, "DATA", tmp_path)
