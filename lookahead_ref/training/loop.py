@@ -505,7 +505,7 @@ class _Loop:
         return cast("EpochRecord", self.team.broadcast(record))
 
     def _evaluations(self, *sources: Any) -> list[Any]:
-        """Evaluate sources in the first worker's process, in pieces if the model allows it."""
+        """Evaluate sources in the first worker's process, in pieces if the model can."""
         most, done = getattr(self.model, "evaluation_piece", None), self.state.pieces
         if most is None:
             found = []
