@@ -264,7 +264,7 @@ def train(
             check_every=check_every,
             report=loop.report if each is state else lambda _: None,
             interruptible=loop.interruptible if loop.alone else lambda _: nullcontext(),
-            pause=loop.pause_alone,
+            pause=loop.pause if team.size == 1 else lambda: None,
         )
         for each in states
     ]
@@ -342,18 +342,18 @@ class _Loop:
             )
         self.share_history()
         # Before anything slow, as a callback may be.
-        self._pause()
+        self.pause()
         before = time.perf_counter()
         with self.interruptible():
             self.report(started)
         self.began += time.perf_counter() - before  # none of the training's time
-        self._pause()
+        self.pause()
         if not state.history:
             self._end_epoch(0)
         while state.epoch < self.epochs:
             self._updates()
             self._end_epoch(state.epoch + 1)
-        self._pause(save=True)
+        self.pause(save=True)
         test = getattr(self.data, "test", None)
         found = [] if test is None else self._evaluations(test)
         tested = found[0] if found else None
@@ -394,7 +394,7 @@ class _Loop:
                 self.turn = int(_TURN * (stop - first) / took)
             if state.batches == meeting:
                 self._synchronize()
-            self._pause()
+            self.pause()
 
     def _synchronize(self) -> None:
         """Do the outer step with the mean of all workers' pseudo-gradients."""
@@ -409,11 +409,7 @@ class _Loop:
 
     # Between batches and epochs.
 
-    def pause_alone(self) -> None:
-        if self.team.size == 1:
-            self._pause()
-
-    def _pause(self, *, save: bool = False, stop: bool = False) -> None:
+    def pause(self, *, save: bool = False, stop: bool = False) -> None:
         """Save the state if due, and stop if asked to, in all processes."""
         state, kept = self.state, self.checkpoints
         place = state.batches_in_all, len(state.history), len(state.pieces)
@@ -457,7 +453,7 @@ class _Loop:
                 self.state.go_back(place)
             else:
                 self.state.restore(before)
-            self._pause(stop=True)
+            self.pause(stop=True)
 
     def _measured(self, epoch: int) -> bool:
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
@@ -480,7 +476,7 @@ class _Loop:
                     broken = first_nonfinite(self.state.stepper.evaluation_params())
                     self.workers[0].fail("evaluation", epoch, loss, broken)
                 self._watch()
-        self._pause()
+        self.pause()
 
     def _recorded(self, epoch: int) -> EpochRecord:
         """Evaluate in one process, and send the record to all."""
@@ -512,7 +508,7 @@ class _Loop:
             if self.team.leads:
                 with self.interruptible():
                     found = [*map(self._evaluator(), sources)]
-            self._pause()
+            self.pause()
             return found
         left = [
             (number, start, min(most, size - start))
@@ -532,7 +528,7 @@ class _Loop:
                     measured: Any = evaluate(piece)
                 self.state.read = piece.carried
                 done.append((number, size, *(float(x) for x in measured if x is not None)))
-            self._pause()
+            self.pause()
         means = []
         for number in range(len(sources) if self.team.leads else 0):
             sizes, *columns = zip(*(each for n, *each in done if n == number), strict=True)
