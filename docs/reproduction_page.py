@@ -2,10 +2,13 @@
 
 ::
 
-    python docs/reproduction_page.py FOLDER... [--note TEXT]
+    python docs/reproduction_page.py FOLDER...
 
-The note says what the folders do not, as where their data came from. Sections of other
-reproductions stay, as their folders need not be kept.
+Pictures go to a folder of that name in ``docs/results``, and so do the numbers of every run
+if the data is not bundled: it can be given as FOLDER again, on any machine. In the copy,
+``note.md`` says what the results do not, as where the data came from. Sections of other
+reproductions stay: repeating those on bundled data takes minutes, and the folders of some
+older ones are gone.
 """
 
 import argparse
@@ -35,8 +38,9 @@ models, for one or two epochs. Each section took from seconds to ten hours of tw
 with a smaller model or fewer epochs than the paper's; so accuracies are far from those in
 the paper, and only the differences between methods can be compared. A program writes each
 section from the folder of its runs, and leaves the others as they are: those of 2026-11-28
-and 2026-11-29 have an older, shorter form, and their folders are gone. On the same data,
-Table 5 and Figure 9 are of the same runs.
+and 2026-11-29 have an older, shorter form. Where a section ends with a link to all numbers,
+[its folder is kept](reproducing.md#one-table-or-figure); those of other runs are gone. On
+the same data, Table 5 and Figure 9 are of the same runs.
 
 What a section says of the paper is from its slides and [a few other
 sources](reproducing.md#the-papers-settings).
@@ -63,23 +67,24 @@ comparison in forty would still be *seen*.
 """
 
 
-PICTURES = "_static/reproduction"
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
 _BUNDLED = ("handwritten digits", "Python's help")
 
 
 def page(
-    results: Sequence[Mapping[str, Any]],
-    pictures: Sequence[Sequence[str]] = (),
-    before: str = "",
-    note: str = "",
+    results: Sequence[Mapping[str, Any]], kept: Sequence[Path] = (), before: str = ""
 ) -> str:
-    """Write the page, in Markdown, from ``results.json`` of reproductions and as it was."""
+    """Write the page, in Markdown, from ``results.json`` of reproductions and as it was.
+
+    Of each, the folder in ``docs/results`` may be given too.
+    """
     sections = {
         section.partition("\n")[0]: section for section in before.split("\n## ")[1:]
     }
     sections.pop("Lookahead at a glance", None)
-    for each, names in zip(results, pictures or [()] * len(results), strict=True):
-        section = _section(each, names, note)
+    for each, folder in zip(results, kept or [None] * len(results), strict=True):
+        section = _section(each, folder)
         sections[section.partition("\n")[0]] = section.removesuffix("\n")
     order = sorted(sections, key=_place)
     head = _HEAD.format(rows=_at_a_glance([sections[head] for head in order]))
@@ -146,16 +151,24 @@ def in_short(setting: Mapping[str, str], usual: int) -> str:
     )
 
 
-def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> str:
+def _section(found: Mapping[str, Any], folder: Path | None) -> str:
     machine, timing = found["machine"], found["timing"]
     short = in_short(found["setting"], usual_epochs(found))
     tables = "\n\n".join(found["tables"])
-    sentences = [*found["notes"][DIFFERS], *([note] if note else [])]
+    files = {} if folder is None else {file.name: file for file in folder.iterdir()}
+    note = [files["note.md"].read_text("utf-8").strip()] if "note.md" in files else []
+    sentences = [*found["notes"][DIFFERS], *note]
     differs = "\n".join(f"- {sentence}" for sentence in sentences)
     # Not that of the command, which may only have written the report again.
     seconds = sum(run["seconds"] or 0 for run in timing["runs"])
     took = f": {duration(seconds)}, all runs together" if seconds else ""
-    drawn = "".join(f"![{found['title']}]({PICTURES}/{name})\n\n" for name in pictures)
+    drawn = "".join(
+        f"![{found['title']}]({file.relative_to(HERE)})\n\n"
+        for name, file in sorted(files.items())
+        if file.suffix == ".svg"
+    )
+    numbers = files.get("results.json")
+    link = f" [All numbers]({numbers.relative_to(HERE)})." if numbers else ""
     # Besides a scaled run on the same data.
     model = found["setting"]["Model"].partition(",")[0]
     model = f", with {model}" if found["request"]["full"] else ""
@@ -170,32 +183,41 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> st
         f"Setting: {setting}.\n\n"
         f"```sh\n{command}\n```\n\n"
         f"On {timing['started'][:10]}, {machine['Processor']}, "
-        f"{machine['Cores']} cores{took}.\n"
+        f"{machine['Cores']} cores{took}.{link}\n"
     )
+
+
+def keep(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Copy what the page shows, and all runs on data that is not bundled."""
+    copy = RESULTS / folder.name
+    if copy.resolve() == folder.resolve():
+        return copy
+    data = found["request"]["data"]
+    if data and Path(data.partition(":")[2]).is_absolute():
+        raise ValueError(f"--data must be a relative path, for others too, got {data!r}")
+    numbers = ["kind.txt", "results.json", "trials/*.json"] if data else []
+    # Those of earlier runs, but no note.
+    for old in [*copy.glob("*.svg"), *copy.glob("trials/*.json")]:
+        old.unlink()
+    files = (file for names in ["*.svg", *numbers] for file in folder.glob(names))
+    for file in files:
+        to = copy / file.relative_to(folder)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, to)
+    return copy
 
 
 def main() -> None:
     """Bring the page up to date from the folders of the command line."""
-    here = Path(__file__).parent
     parser = argparse.ArgumentParser()
-    parser.add_argument("folders", nargs="*", type=Path)
-    parser.add_argument("--note", default="")
-    given = parser.parse_args()
-    folders = given.folders
+    parser.add_argument("folders", nargs="+", type=Path)
+    folders = parser.parse_args().folders
     texts = [(folder / "results.json").read_text(encoding="utf-8") for folder in folders]
     results = [checked(json.loads(text), "lookahead-ref reproduce") for text in texts]
-    pictures = []
-    for folder in folders:
-        files = sorted(folder.glob("*.svg"))
-        pictures.append([f"{folder.name}-{file.name}" for file in files])
-        for file, name in zip(files, pictures[-1], strict=True):
-            shutil.copy(file, here / PICTURES / name)
-    written = here / "reproduction.md"
-    text = page(results, pictures, written.read_text(encoding="utf-8"), given.note)
+    kept = [keep(*each) for each in zip(folders, results, strict=True)]
+    written = HERE / "reproduction.md"
+    text = page(results, kept, written.read_text(encoding="utf-8"))
     written.write_text(text, encoding="utf-8")
-    for file in (here / PICTURES).iterdir():
-        if file.name not in text:
-            file.unlink()
 
 
 if __name__ == "__main__":

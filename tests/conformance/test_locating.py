@@ -20,14 +20,8 @@ ZEROS, HALVES = (
     "{n: x / 2 for n, x in slots.items()}",
 )
 WRONG = {
-    (
-        PHI,
-        ELSEWHERE,
-    ): "wrong slow weights and fast weights in all 26 steps at the start",
-    (
-        OUTER,
-        f"{OUTER} ** 3",
-    ): " in 62 of 64 steps at synchronizations; the first is step 1",
+    (PHI, ELSEWHERE): "wrong slow weights and fast weights in all 26 steps at the start",
+    (OUTER, f"{OUTER} ** 3"): " in 62 of 64 steps at synchronizations; the first is step 1",
     (OUTER, FIRST): "slow weights, of all elements but the first of each parameter, in ",
     (ZEROS, HALVES): " in all 14 steps at synchronizations, with inner state that is reset",
 }

@@ -22,12 +22,7 @@ from lookahead_ref.experiments.estimate import unfinished, work_left
 from lookahead_ref.experiments.optimizers import where_from
 from lookahead_ref.experiments.paper import classifiers, fig8, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import (
-    NAMES,
-    choice,
-    plan,
-    prepare,
-)
+from lookahead_ref.experiments.paper.reproduce import NAMES, choice, plan, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.resume import Note
@@ -136,8 +131,8 @@ def test_quantities_that_are_not_evaluated_are_left_out(name: str, tmp_path: Pat
 
 
 def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Path) -> None:
-    def written() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+    def written(at: Path = tmp_path) -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (at / "trials").iterdir()}
 
     first = run("table2", tmp_path)
     found, before = results(tmp_path), written()
@@ -145,12 +140,12 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     assert again.findings.tables == first.findings.tables
     assert written() == before
     assert results(tmp_path)["arms"] == found["arms"]
-    page = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]
+    program = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))
+    page, keep = program["page"], program["keep"]
     text = page([found])
-    shown = (found["command"], found["machine"]["Processor"])
+    shown = (found["command"], found["machine"]["Processor"], "1 epoch of the setting's 30")
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
     assert page([found], before=text) == text
-    assert "; 1 epoch of the setting's 30; " in text
     full = {**found, "request": {**found["request"], "full": True}}
     assert page([full], before=text).count("\n## Table 2: ") == 2
     said = "A claim. Here, by 95 % intervals over 3 seeds, a gain is seen for A (+1 to +3)"
@@ -160,6 +155,17 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     assert ") | a gain | Lookahead (+1 to +2) |  |  |\n\n" in both
     assert "| [Table 2, " not in text
     assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
+    keep.__globals__.update(HERE=tmp_path, RESULTS=tmp_path / "results")
+    assert [path.name for path in keep(tmp_path, found).iterdir()] == ["curves.svg"]
+    found["request"]["data"] = "mnist:/here"
+    with pytest.raises(ValueError, match=r"--data must be a relative .*'mnist:/here'"):
+        keep(tmp_path, found)
+    found["request"]["data"] = "mnist:here"
+    (copy := keep(tmp_path, found)).joinpath("note.md").write_text("A note.\n")
+    text, before = page([found], [keep(copy, found)]), written(copy)
+    assert re.search(r"\n- A note.\n.*\]\(results/", text, re.DOTALL)
+    run("table2", copy)
+    assert written(copy) == before
 
 
 def test_the_papers_numbers_are_those_of_the_document() -> None:
