@@ -6,7 +6,7 @@
 
 Pictures go to a folder of that name in ``docs/results``, and so do the numbers of every run
 if the data is not bundled: it can be given as FOLDER again, on any machine. In the copy,
-``note.md`` says what the results do not, as where the data came from. Sections of other
+``note.txt`` says what the results do not, as where the data came from. Sections of other
 reproductions stay: repeating those on bundled data takes minutes, and the folders of some
 older ones are gone.
 """
@@ -156,7 +156,7 @@ def _section(found: Mapping[str, Any], folder: Path | None) -> str:
     short = in_short(found["setting"], usual_epochs(found))
     tables = "\n\n".join(found["tables"])
     files = {} if folder is None else {file.name: file for file in folder.iterdir()}
-    note = [files["note.md"].read_text("utf-8").strip()] if "note.md" in files else []
+    note = [files["note.txt"].read_text("utf-8").strip()] if "note.txt" in files else []
     sentences = [*found["notes"][DIFFERS], *note]
     differs = "\n".join(f"- {sentence}" for sentence in sentences)
     # Not that of the command, which may only have written the report again.

@@ -161,7 +161,7 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     with pytest.raises(ValueError, match=r"--data must be a relative .*'mnist:/here'"):
         keep(tmp_path, found)
     found["request"]["data"] = "mnist:here"
-    (copy := keep(tmp_path, found)).joinpath("note.md").write_text("A note.\n")
+    (copy := keep(tmp_path, found)).joinpath("note.txt").write_text("A note.\n")
     text, before = page([found], [keep(copy, found)]), written(copy)
     assert re.search(r"\n- A note.\n.*\]\(results/", text, re.DOTALL)
     run("table2", copy)
