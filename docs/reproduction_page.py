@@ -4,11 +4,11 @@
 
     python docs/reproduction_page.py FOLDER...
 
-Pictures go to a folder of that name in ``docs/results``, and so do the numbers of every run
-if the data is not bundled: it can be given as FOLDER again, on any machine. In the copy,
-``note.txt`` says what the results do not, as where the data came from. Sections of other
-reproductions stay: repeating those on bundled data takes minutes, and the folders of some
-older ones are gone.
+Pictures are copied to ``docs/results/NAME``, where NAME is the folder's name, and if the
+data is not bundled so are the numbers of every run: that copy can be given as FOLDER later.
+In it, ``note.txt`` says what the results do not, as where the data came from. Sections of
+other reproductions stay: repeating those on bundled data takes minutes, and the folders of
+some older ones are gone.
 """
 
 import argparse
@@ -39,7 +39,7 @@ with a smaller model or fewer epochs than the paper's; so accuracies are far fro
 the paper, and only the differences between methods can be compared. A program writes each
 section from the folder of its runs, and leaves the others as they are: those of 2026-11-28
 and 2026-11-29 have an older, shorter form. Where a section ends with a link to all numbers,
-[its folder is kept](reproducing.md#one-table-or-figure); those of other runs are gone. On
+[its folder is kept](reproducing.md#one-table-or-figure); those of the others are not. On
 the same data, Table 5 and Figure 9 are of the same runs.
 
 What a section says of the paper is from its slides and [a few other
@@ -77,18 +77,22 @@ def page(
 ) -> str:
     """Write the page, in Markdown, from ``results.json`` of reproductions and as it was.
 
-    Of each, the folder in ``docs/results`` may be given too.
+    `kept` are their folders in ``docs/results``, if any.
     """
-    sections = {
-        section.partition("\n")[0]: section for section in before.split("\n## ")[1:]
-    }
-    sections.pop("Lookahead at a glance", None)
+    sections = _sections(before)
     for each, folder in zip(results, kept or [None] * len(results), strict=True):
         section = _section(each, folder)
         sections[section.partition("\n")[0]] = section.removesuffix("\n")
     order = sorted(sections, key=_place)
     head = _HEAD.format(rows=_at_a_glance([sections[head] for head in order]))
     return "\n## ".join([head, *(sections[head].strip() + "\n" for head in order)])
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Return the sections of a page by their headings."""
+    sections = {each.partition("\n")[0]: each for each in text.split("\n## ")[1:]}
+    sections.pop("Lookahead at a glance", None)
+    return sections
 
 
 _CLAIM = re.compile(
@@ -151,6 +155,13 @@ def in_short(setting: Mapping[str, str], usual: int) -> str:
     )
 
 
+def _heading(found: Mapping[str, Any]) -> str:
+    # Besides a scaled run on the same data.
+    model = found["setting"]["Model"].partition(",")[0]
+    model = f", with {model}" if found["request"]["full"] else ""
+    return f"{found['title']}, on {found['setting']['Data']}{model}"
+
+
 def _section(found: Mapping[str, Any], folder: Path | None) -> str:
     machine, timing = found["machine"], found["timing"]
     short = in_short(found["setting"], usual_epochs(found))
@@ -163,43 +174,58 @@ def _section(found: Mapping[str, Any], folder: Path | None) -> str:
     seconds = sum(run["seconds"] or 0 for run in timing["runs"])
     took = f": {duration(seconds)}, all runs together" if seconds else ""
     drawn = "".join(
-        f"![{found['title']}]({file.relative_to(HERE)})\n\n"
-        for name, file in sorted(files.items())
-        if file.suffix == ".svg"
+        f"![{found['title']}]({files[name].relative_to(HERE).as_posix()})\n\n"
+        for name in sorted(files)
+        if name.endswith(".svg")
     )
     numbers = files.get("results.json")
-    link = f" [All numbers]({numbers.relative_to(HERE)})." if numbers else ""
-    # Besides a scaled run on the same data.
-    model = found["setting"]["Model"].partition(",")[0]
-    model = f", with {model}" if found["request"]["full"] else ""
-    # Where the data was on that machine is nobody's concern.
-    command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", found["command"])
+    link = f" [All numbers]({numbers.relative_to(HERE).as_posix()})." if numbers else ""
     setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
     summary = found["summary"].replace(" Here, ", "\n\n- Here, ")
     return (
-        f"{found['title']}, on {found['setting']['Data']}{model}\n\n"
-        f"{short}\n\n{summary}\n\n{drawn}{tables}\n\n"
+        f"{_heading(found)}\n\n{short}\n\n{summary}\n\n{drawn}{tables}\n\n"
         f"What differs from the paper:\n\n{differs}\n\n"
         f"Setting: {setting}.\n\n"
-        f"```sh\n{command}\n```\n\n"
+        f"```sh\n{found['command']}\n```\n\n"
         f"On {timing['started'][:10]}, {machine['Processor']}, "
         f"{machine['Cores']} cores{took}.{link}\n"
     )
 
 
+def check(folder: Path, found: Mapping[str, Any], before: str) -> None:
+    """Refuse what would leave a section without its pictures, or tell a private path."""
+    if not re.fullmatch(r"[\w-]+", folder.name):
+        raise ValueError(
+            f"a folder's name must be of letters, digits, _ and -, got {folder}"
+        )
+    for heading, section in _sections(before).items():
+        names = set(re.findall(r"\]\(results/(.*?)/", section))
+        if (heading == _heading(found)) != (folder.name in names):
+            raise ValueError(
+                f"the section {heading!r} is of the folder {' '.join(names)!r}, got "
+                f"{folder.name!r} for {_heading(found)!r}: rename the folder"
+            )
+    data = found["request"]["data"] or ""
+    if not re.fullmatch(r"[\w-]*|[\w-]+:\w[\w.-]*(/\w[\w.-]*)*", data):
+        raise ValueError(f"--data must be a relative path, without .. or ~, got {data!r}")
+
+
 def keep(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Copy what the page shows, and all runs on data that is not bundled."""
+    """Copy what the page shows, and all its runs if the data is not bundled."""
     copy = RESULTS / folder.name
     if copy.resolve() == folder.resolve():
         return copy
-    data = found["request"]["data"]
-    if data and Path(data.partition(":")[2]).is_absolute():
-        raise ValueError(f"--data must be a relative path, for others too, got {data!r}")
-    numbers = ["kind.txt", "results.json", "trials/*.json"] if data else []
-    # Those of earlier runs, but no note.
-    for old in [*copy.glob("*.svg"), *copy.glob("trials/*.json")]:
-        old.unlink()
-    files = (file for names in ["*.svg", *numbers] for file in folder.glob(names))
+    for old in copy.rglob("*"):
+        if old.is_file() and old.name != "note.txt":
+            old.unlink()
+    data, files = found["request"]["data"] or "", [*folder.glob("*.svg")]
+    if ":" in data:
+        files += [folder / "kind.txt", folder / "results.json"]
+        trials = {
+            file: json.loads(file.read_bytes()) for file in folder.glob("trials/*.json")
+        }
+        # Others were done with the data elsewhere.
+        files += [file for file, each in trials.items() if each["trial"]["data"] == data]
     for file in files:
         to = copy / file.relative_to(folder)
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -211,13 +237,15 @@ def main() -> None:
     """Bring the page up to date from the folders of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+", type=Path)
-    folders = parser.parse_args().folders
+    folders = [folder.resolve() for folder in parser.parse_args().folders]
     texts = [(folder / "results.json").read_text(encoding="utf-8") for folder in folders]
     results = [checked(json.loads(text), "lookahead-ref reproduce") for text in texts]
-    kept = [keep(*each) for each in zip(folders, results, strict=True)]
     written = HERE / "reproduction.md"
-    text = page(results, kept, written.read_text(encoding="utf-8"))
-    written.write_text(text, encoding="utf-8")
+    before = written.read_text(encoding="utf-8")
+    for each in zip(folders, results, strict=True):
+        check(*each, before)
+    kept = [keep(*each) for each in zip(folders, results, strict=True)]
+    written.write_text(page(results, kept, before), encoding="utf-8")
 
 
 if __name__ == "__main__":

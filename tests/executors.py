@@ -168,7 +168,6 @@ def assert_reads_before_it_writes(place: Place, size: int) -> None:
     stepper.step({"x": stepper.params["x"][::-1]})
     second, _ = optimizer.step(first, {"x": first["x"][::-1]}, state)
     assert_same_bits(place.back(stepper.params), second)
-
     # A gradient may be another parameter, as that of the product of both is.
     params = {"a": x, "b": x + 4.0}
     optimizer = la.Lookahead(INNER["sgd"](), k=2)

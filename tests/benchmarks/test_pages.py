@@ -203,7 +203,6 @@ def test_with_a_device_the_page_has_every_figure(
         name: {case: each for case, each in found.items() if failed or each[0] is not None}
         for name, found in FIGURES.items()
     }
-
     run = mock.Mock(return_value=result_file(tmp_path, figures))
     monkeypatch.setattr(device.backend, "load", lambda name: SimpleNamespace())
     monkeypatch.setattr(device, "tested", lambda: (True, "## Tests\n"))

@@ -164,7 +164,6 @@ def test_a_stable_heavy_ball_becomes_unstable(
     assert cycle("heavy-ball", x, 0.9).spectral_radius < 0.95
     around = cycle("heavy-ball", x, 0.9, k=5, alpha=0.5, inner_state=inner_state)
     assert around.spectral_radius == pytest.approx(radius, abs=5e-4)
-
     # And so it is with the optimizer itself, without noise.
     optimizer = la.Lookahead(la.HeavyBall(x, 0.9), k=5, alpha=0.5, inner_state=inner_state)
     assert growth(optimizer, np.ones(1)) == pytest.approx(radius, abs=0.002)

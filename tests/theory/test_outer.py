@@ -128,7 +128,6 @@ def test_lookahead_in_lookahead_in_an_outer_momentum_composes() -> None:
     state = nested.init(params)
     for centre in forms[1:]:
         params, state = nested.step(params, {"x": a * (params["x"] - centre)}, state)
-
     gradient = noisy_gradient(a, noise=3.0).after(gamma, 2).after(0.5, 3).after(0.3, 2)
     whole = gradient.outer("nesterov", 0.8, 0.5)
     assert whole.k == 12

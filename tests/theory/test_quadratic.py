@@ -28,7 +28,6 @@ def test_alpha_star_is_where_a_line_minimiser_ends(seed: int) -> None:
         return quadratic.loss(theta_0 + alpha * (theta_k - theta_0), A, b)
 
     found = minimize_scalar(along, method="brent", tol=1e-10)
-
     # A minimum is found to the square root of the accuracy of the loss.
     star = quadratic.optimal_alpha(theta_0, theta_k, A, b)
     assert star == pytest.approx(found.x, rel=1e-6, abs=1e-6)
