@@ -67,7 +67,7 @@ comparison in forty would still be *seen*.
 """
 
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 _BUNDLED = ("handwritten digits", "Python's help")
 
@@ -167,6 +167,7 @@ def _section(found: Mapping[str, Any], folder: Path | None) -> str:
     short = in_short(found["setting"], usual_epochs(found))
     tables = "\n\n".join(found["tables"])
     files = {} if folder is None else {file.name: file for file in folder.iterdir()}
+    links = {name: f"results/{file.parent.name}/{name}" for name, file in files.items()}
     note = [files["note.txt"].read_text("utf-8").strip()] if "note.txt" in files else []
     sentences = [*found["notes"][DIFFERS], *note]
     differs = "\n".join(f"- {sentence}" for sentence in sentences)
@@ -174,12 +175,11 @@ def _section(found: Mapping[str, Any], folder: Path | None) -> str:
     seconds = sum(run["seconds"] or 0 for run in timing["runs"])
     took = f": {duration(seconds)}, all runs together" if seconds else ""
     drawn = "".join(
-        f"![{found['title']}]({files[name].relative_to(HERE).as_posix()})\n\n"
-        for name in sorted(files)
+        f"![{found['title']}]({links[name]})\n\n"
+        for name in sorted(links)
         if name.endswith(".svg")
     )
-    numbers = files.get("results.json")
-    link = f" [All numbers]({numbers.relative_to(HERE).as_posix()})." if numbers else ""
+    numbers = f" [All numbers]({links['results.json']})." if "results.json" in links else ""
     setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
     summary = found["summary"].replace(" Here, ", "\n\n- Here, ")
     return (
@@ -188,7 +188,7 @@ def _section(found: Mapping[str, Any], folder: Path | None) -> str:
         f"Setting: {setting}.\n\n"
         f"```sh\n{found['command']}\n```\n\n"
         f"On {timing['started'][:10]}, {machine['Processor']}, "
-        f"{machine['Cores']} cores{took}.{link}\n"
+        f"{machine['Cores']} cores{took}.{numbers}\n"
     )
 
 
@@ -210,10 +210,10 @@ def check(folder: Path, found: Mapping[str, Any], before: str) -> None:
         raise ValueError(f"--data must be a relative path, without .. or ~, got {data!r}")
 
 
-def keep(folder: Path, found: Mapping[str, Any]) -> Path:
+def keep(folder: Path, found: Mapping[str, Any], results: Path = RESULTS) -> Path:
     """Copy what the page shows, and all its runs if the data is not bundled."""
-    copy = RESULTS / folder.name
-    if copy.resolve() == folder.resolve():
+    copy = results / folder.name
+    if copy == folder:
         return copy
     for old in copy.rglob("*"):
         if old.is_file() and old.name != "note.txt":
